@@ -1,0 +1,191 @@
+"""A run's folder, and many runs as one table.
+
+``config.json`` (model, data, recipe), ``environment.json`` (versions, device, commit), ``metrics.csv`` (an epoch a
+row), ``summary.json``, ``last.safetensors`` (all that resuming needs), ``best.safetensors`` (the weights of the epoch
+that was best on the validation part). Every file is replaced as a whole, so a killed run leaves no half of one.
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lambdalab.checkpoints import load_checkpoint
+from lambdalab.errors import UserError
+from lambdalab.files import atomic_write, write_json
+from lambdalab.models import ModelConfig, ResNet
+
+TIMES = ["seconds", "images_per_second"]  # the columns of metrics.csv that differ from one run to its repetition
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder. Reading what is not there yet raises UserError."""
+
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that resuming starts from."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights that were best on the validation part."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def config(self) -> dict:
+        """The model's, the data's and the recipe's configuration."""
+        return self._read_json("config.json")
+
+    @property
+    def summary(self) -> dict:
+        """The result, once the run has finished."""
+        return self._read_json("summary.json")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has a result."""
+        return (self.folder / "summary.json").is_file()
+
+    @property
+    def metrics(self):
+        """The epochs as a pandas table."""
+        import pandas
+
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            raise UserError(f"{self.folder} has no metrics.csv; it is no run, or its first epoch has not ended")
+        return pandas.read_csv(path)
+
+    def write_config(self, config: dict) -> None:
+        """Write config.json and environment.json.
+
+        Raises:
+            UserError: if the folder belongs to a run with another configuration.
+        """
+        if (self.folder / "config.json").is_file():
+            _refuse_difference(self.config, json.loads(json.dumps(config)), self.folder)
+            return
+        write_json(self.folder / "environment.json", environment())
+        write_json(self.folder / "config.json", config)
+
+    def write_metrics(self, history: list[dict]) -> None:
+        """Write metrics.csv, an epoch a row."""
+        import pandas
+
+        with atomic_write(self.folder / "metrics.csv") as temporary:
+            pandas.DataFrame(history).to_csv(temporary, index=False)
+
+    def write_summary(self, summary: dict) -> None:
+        """Write summary.json, which makes the run a finished one."""
+        write_json(self.folder / "summary.json", summary)
+
+    def load_model(self, which: str = "best", device: str = "cpu") -> ResNet:
+        """Return the run's network with its trained weights, in evaluation mode.
+
+        Args:
+            which: "best" (on the validation part) or "last" (the last epoch's, averaged if the recipe said so).
+            device: where to.
+
+        Raises:
+            UserError: if there is no such checkpoint, or it is damaged, or the model was not one of this kit's.
+        """
+        if which not in ("best", "last"):
+            raise UserError(f"which must be 'best' or 'last', got '{which}'")
+        path = self.best if which == "best" else self.last
+        content, shape = load_checkpoint(path, device), self.config["model"]
+        if "depths" not in shape:
+            raise UserError(f"{self.folder} trained {shape['name']}, your own model; use load_checkpoint('{path}')")
+        try:
+            model = ResNet(ModelConfig(**{**shape, "depths": tuple(shape["depths"])})).to(device)
+            model.load_state_dict(content.get("ema") or content["model"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} does not hold the weights of {shape['name']} ({reason})") from None
+        return model.eval()
+
+    def _read_json(self, name: str) -> dict:
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{self.folder} has no {name}; it is no run, or it has not finished") from None
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); delete it, or put back a good copy") from None
+
+
+def read_runs(folder: Path):
+    """Return the finished runs below a folder as a pandas table: a row each, configuration and result as columns."""
+    import pandas
+
+    rows = []
+    for path in sorted(folder.glob("**/summary.json")):
+        run = Run(path.parent)
+        if not (run.folder / "config.json").is_file():
+            continue  # some other tool's summary
+        config = {f"{part}.{key}": value for part, options in run.config.items() for key, value in options.items()}
+        rows.append({"run": path.parent.relative_to(folder).as_posix(), **config, **run.summary})
+    return pandas.DataFrame(rows)
+
+
+def results_table(folder: Path) -> str:
+    """Return the finished runs below a folder as a Markdown table: one row for runs that differ in their seed alone.
+
+    Columns: the model, its data and epochs, parameters, test top-1 as mean ± standard deviation (of the sample) in
+    percent, the number n of seeds, and the mean seconds of training.
+
+    Raises:
+        UserError: if there is no finished run.
+    """
+    runs = read_runs(folder)
+    if runs.empty:
+        raise UserError(f"no finished run below {folder}; lambdalab train makes one")
+    settings = [name for name in runs.columns if "." in name and name not in ("train.seed", "data.split_seed")]
+    # As text, since groups are compared by value and a missing option is no number.
+    keys = [runs[name].astype(str) for name in settings]
+    lines = ["| model | data | epochs | parameters | test top-1 [%] | n | seconds |", "|---|---|--:|--:|--:|--:|--:|"]
+    for _, group in runs.groupby(keys, sort=False, dropna=False):
+        first, top1 = group.iloc[0], group["test_top1"] * 100
+        spread = f" ± {top1.std():.2f}" if len(group) > 1 else ""
+        lines.append(
+            f"| {first['model.name']} | {first['data.name']} | {first['train.epochs']} | {first['parameters']:,} "
+            f"| {top1.mean():.2f}{spread} | {len(group)} | {group['seconds'].mean():.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def environment() -> dict:
+    """Return what a result may depend on: versions, processor or GPU, threads, and the code's commit."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if gpu else None,
+        "gpu": gpu,
+        "commit": commit,
+    }
+
+
+def _refuse_difference(old: dict, new: dict, folder: Path) -> None:
+    """Raise UserError naming the first options in which a folder's run differs from the one asked for."""
+    differences = [
+        f"{key} {old.get(part, {}).get(key)!r} → {new.get(part, {}).get(key)!r}"
+        for part in {**old, **new}
+        for key in {**old.get(part, {}), **new.get(part, {})}
+        if old.get(part, {}).get(key) != new.get(part, {}).get(key)
+    ]
+    if differences:
+        shown = ", ".join(differences[:3]) + (", …" if len(differences) > 3 else "")
+        raise UserError(f"{folder} holds another run ({shown}); give another folder, or delete this one")

@@ -1,0 +1,100 @@
+"""A run's folder read back, many runs as one table, and the README's table from the same files."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lambdalab import Run, TrainConfig, evaluate, read_runs
+from lambdalab.errors import UserError
+from lambdalab.experiment import Experiment, parse_duration
+from lambdalab.runs import results_table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        config = TrainConfig(epochs=1, seed=seed, device="cpu", lr=0.05)
+        Experiment("resnet11_tiny", "digits", config).run(folder / f"seed{seed}", progress=False)
+    return folder
+
+
+def test_best_weights_come_back(runs):
+    run = Run(runs / "seed0")
+    data = Experiment("resnet11_tiny").load_data()
+    assert evaluate(run.load_model("best"), data, data.val)["top1"] == run.summary["best_val_top1"]
+    assert evaluate(run.load_model("last"), data, data.test)["top1"] == run.summary["test_top1"]
+    assert not run.load_model().training
+
+
+def test_config_rebuilds_the_experiment(runs):
+    config = Run(runs / "seed1").config
+    assert TrainConfig(**config["train"]).seed == 1
+    assert config["model"]["name"] == "resnet11_tiny" and config["data"]["name"] == "digits"
+
+
+def test_environment_says_what_it_ran_on(runs):
+    environment = (runs / "seed0" / "environment.json").read_text()
+    assert torch.__version__ in environment and str(ROOT) not in environment
+
+
+def test_table_groups_seeds(runs):
+    table = read_runs(runs)
+    lines = results_table(runs).splitlines()
+    top1 = table["test_top1"] * 100
+    assert len(lines) == 3 and f"{top1.mean():.2f} ± {top1.std():.2f} | 2 |" in lines[2]
+
+
+def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    (tmp_path / "runs" / "seed0" / "summary.json").unlink()
+    assert list(read_runs(tmp_path / "runs")["run"]) == ["seed1"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda run: (run.folder / "config.json").write_text("{"), "config.json is damaged"),
+        (lambda run: run.best.unlink(), "no checkpoint"),
+        (lambda run: run.best.write_bytes(b"x" * 99), "damaged"),
+        (lambda run: (run.folder / "config.json").unlink(), "has no config.json"),
+    ],
+)
+def test_damage_is_named_in_one_line(runs, tmp_path, damage, named):
+    shutil.copytree(runs / "seed0", tmp_path / "run")
+    damage(Run(tmp_path / "run"))
+    with pytest.raises(UserError, match=named) as caught:
+        Run(tmp_path / "run").load_model()
+    assert "\n" not in str(caught.value)
+
+
+def test_no_run_at_all(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        results_table(tmp_path)
+    with pytest.raises(UserError, match=r"no metrics\.csv"):
+        _ = Run(tmp_path).metrics
+    with pytest.raises(UserError, match="best' or 'last'"):
+        Run(tmp_path).load_model("newest")
+
+
+def test_readme_table_is_drawn_from_the_results():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.S)
+    assert shown, "README.md has lost its results table"
+    assert shown[1] == results_table(ROOT / "data" / "results"), "lambdalab results prints the table to put there"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1h30m", 5400), ("0.5", 0.5), (None, None)])
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3s", "9 minutes", "m9"])
+def test_no_durations(text):
+    with pytest.raises(UserError, match="no duration"):
+        parse_duration(text)
