@@ -107,7 +107,8 @@ class ImageData:
 
         Args:
             split: ``data.train``, ``data.val``, ``data.test`` or any other.
-            batch_size: pictures in a batch; the last batch may be smaller, no picture is left out.
+            batch_size: pictures in a batch at most. No picture is left out, and the batches are equal to within one
+                picture: a last batch of two or three would disturb every batch norm.
             seed: shuffles; None serves the pictures in order.
             epoch: which pass it is.
             augment: applied to each batch.
@@ -122,16 +123,16 @@ class ImageData:
         order = torch.arange(len(labels))
         if seed is not None:
             order = torch.randperm(len(labels), generator=_generator("order", seed, epoch))
-        order = order.to(labels.device)
+        parts = order.to(labels.device).tensor_split(math.ceil(len(labels) / batch_size))
 
         def batch(step: int) -> tuple[Tensor, Tensor]:
-            picked = order[step * batch_size : (step + 1) * batch_size]
+            picked = parts[step]
             chosen = images[picked]
             if augment is not None:
                 chosen = augment(chosen, _generator("augment", seed, epoch, step))
             return chosen, labels[picked]
 
-        return map(batch, range(start, math.ceil(len(labels) / batch_size)))
+        return map(batch, range(start, len(parts)))
 
 
 def list_data() -> list[str]:

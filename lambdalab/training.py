@@ -215,7 +215,7 @@ def _bar(state: TrainState, data: ImageData, progress: bool):
     from tqdm import tqdm
 
     pictures = len(data.train.labels)
-    done = state.epoch * pictures + min(state.step * state.config.batch_size, pictures)
+    done = (state.epoch + state.step / state.steps) * pictures
     total = state.config.epochs * pictures
     line = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
     shape = {"unit": " img", "unit_scale": True, "mininterval": 0.5, "disable": not progress, "bar_format": line}
