@@ -75,6 +75,7 @@ class SelfAttention2d(nn.Module):
         return logits.softmax(dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
+        a = self.attention(x)
         values = self.to_v(x).reshape(x.shape[0], self.heads, self.dim_out // self.heads, -1)
-        y = torch.einsum("bhnm,bhvm->bhvn", self.attention(x), values)
+        y = torch.einsum("bhnm,bhvm->bhvn", a, values)
         return y.reshape(x.shape[0], self.dim_out, *x.shape[2:])

@@ -234,9 +234,11 @@ def check_shape(*, heads: int, dim_out: int, scope: int | None, size: tuple[int,
     Raises:
         UserError: naming the number, what is allowed, and what to do.
     """
-    for name, value in {"heads": heads, "dim_out": dim_out, **positive}.items():
+    for name, value in {**positive, "heads": heads, "dim_out": dim_out}.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}")
+    if size is not None and min(size) < 1:
+        raise UserError(f"size must be a height and a width of at least 1, got {tuple(size)}")
     if dim_out % heads:
         raise UserError(f"heads must divide dim_out (v = dim_out/h): {dim_out} is not a multiple of {heads}")
     if (scope is None) == (size is None):

@@ -113,7 +113,7 @@ def make_block(config: ModelConfig, kind: str, dim: int, width: int, stride: int
     shape = {"dim_k": config.dim_k, "heads": config.heads, "dim_u": config.dim_u, "scope": config.scope}
     if config.block == "original":
         layer = OriginalLambdaLayer(width, width, **shape) if kind == "L" else None
-        return OriginalBottleneck(dim, width, stride, layer)
+        return OriginalBottleneck(dim, width, stride, layer, config.zero_gamma)
 
     def lambda_layer(dim: int, dim_out: int, stride: int) -> nn.Module:
         nonlocal size
@@ -177,11 +177,12 @@ def model_config(name: str, **changes) -> ModelConfig:
         UserError: if there is no such network or no such option, or a value is not allowed.
     """
     if name not in CONFIGS:
-        raise UserError(f"unknown model '{name}'{did_you_mean(name, list_models())} list_models() names all")
+        raise UserError(f"unknown model '{name}'{did_you_mean(name, list_models())} (list_models() names all)")
     options = [field.name for field in fields(ModelConfig) if field.name not in ("name", "block")]
     for option in changes:
         if option not in options:
-            raise UserError(f"unknown option '{option}' of a model{did_you_mean(option, options)} there are {options}")
+            near = did_you_mean(option, options)
+            raise UserError(f"unknown option '{option}' of a model{near} (there are {', '.join(options)})")
     return replace(CONFIGS[name], **changes)
 
 

@@ -37,7 +37,15 @@ class OriginalLambdaLayer(nn.Module):
         self, dim: int, dim_out: int, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = 23
     ):
         super().__init__()
-        check_shape(dim=dim, dim_out=dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope or 1, size=None)
+        check_shape(
+            dim=dim,
+            dim_out=dim_out,
+            dim_k=dim_k,
+            heads=heads,
+            dim_u=dim_u,
+            scope=1 if scope is None else scope,
+            size=None,
+        )
         self.dim_k, self.heads, self.dim_u, self.dim_v, self.scope = dim_k, heads, dim_u, dim_out // heads, scope
         self.queries = nn.Sequential(nn.Conv2d(dim, heads * dim_k, 1, bias=False), nn.BatchNorm2d(heads * dim_k))
         self.keys = nn.Sequential(nn.Conv2d(dim, dim_k * dim_u, 1, bias=False), nn.BatchNorm2d(dim_k * dim_u))
@@ -71,11 +79,12 @@ class OriginalBottleneck(nn.Module):
         width: channels of the spatial operator; 4·width go out.
         stride: how much the map should shrink.
         layer: a lambda layer, or ``None`` for the convolutional baseline.
+        zero_gamma: the paper's γ = 0 in the last batch norm, which repairs the original's training.
     """
 
     expansion = 4
 
-    def __init__(self, dim: int, width: int, stride: int, layer: OriginalLambdaLayer | None):
+    def __init__(self, dim: int, width: int, stride: int, layer: OriginalLambdaLayer | None, zero_gamma: bool = False):
         super().__init__()
         dim_out = width * self.expansion
         first = stride != 1 or dim != dim_out
@@ -93,6 +102,8 @@ class OriginalBottleneck(nn.Module):
             nn.Conv2d(width, dim_out, 1, bias=False),
             nn.BatchNorm2d(dim_out),
         )
+        if zero_gamma:
+            nn.init.zeros_(self.residual[-1].weight)
         self.shortcut = nn.Identity()
         if first:
             self.shortcut = nn.Sequential(nn.Conv2d(dim, dim_out, 1, stride), nn.BatchNorm2d(dim_out))

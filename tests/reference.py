@@ -141,9 +141,7 @@ def self_attention(x: Tensor, layer: nn.Module) -> Tensor:
         for m in pixels:
             entry = embedding_of(layer.embedding, n, m)
             if entry is not None:
-                logit = (q * (keys[:, :, :, m[0], m[1]] / math.sqrt(k) + entry[:, 0])).sum(
-                    dim=2, keepdim=True
-                )
+                logit = (q * (keys[:, :, :, m[0], m[1]] / math.sqrt(k) + entry[:, 0])).sum(dim=2, keepdim=True)
                 above = above + logit.exp() * values[:, :, :, m[0], m[1]]
                 below = below + logit.exp()
         rows.append((above / below).reshape(b, h * v))
@@ -161,12 +159,8 @@ def original_layer(x: Tensor, layer: nn.Module) -> Tensor:
     for n in pixels:
         q, y = queries[:, :, :, n[0], n[1]], x.new_zeros(b, h, v)
         for m, u in product(pixels, range(depth)):
-            by_content = torch.stack(
-                [values[:, i * depth + u, m[0], m[1]] for i in range(v)], dim=1
-            ).unsqueeze(1)
-            by_position = torch.stack([values[:, u * v + i, m[0], m[1]] for i in range(v)], dim=1).unsqueeze(
-                1
-            )
+            by_content = torch.stack([values[:, i * depth + u, m[0], m[1]] for i in range(v)], dim=1).unsqueeze(1)
+            by_position = torch.stack([values[:, u * v + i, m[0], m[1]] for i in range(v)], dim=1).unsqueeze(1)
             key = torch.stack([weights[:, i * depth + u, m[0], m[1]] for i in range(k)], dim=1).unsqueeze(1)
             y = y + (q * key).sum(dim=2, keepdim=True) * by_content
             if local:

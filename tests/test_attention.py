@@ -27,9 +27,7 @@ def test_outputs_and_gradients_equal_the_loop(where, heads):
     layer, x = make_attention(3, 8, dim_k=3, heads=heads, **where), picture(2, 3, 3, 4).requires_grad_()
     results = []
     for y in (layer(x), self_attention(x, layer)):
-        results.append(
-            [y, *torch.autograd.grad((y * picture(*y.shape, seed=7)).sum(), [x, *layer.parameters()])]
-        )
+        results.append([y, *torch.autograd.grad((y * picture(*y.shape, seed=7)).sum(), [x, *layer.parameters()])])
     scale = max(tensor.abs().max() for tensor in results[1])
     for ours, theirs in zip(*results, strict=True):
         # With scope 1 there is one position to attend to: the gradients of q, k and E are rounding in both.

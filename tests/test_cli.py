@@ -57,8 +57,7 @@ def everything_in(folder):
         ),
         (
             ["run", "06", "-p", "epochz", "3"],
-            "unknown parameter 'epochz' of 06_train; did you mean 'epochs'?"
-            " (lambdalab run 06_train --help lists all)",
+            "unknown parameter 'epochz' of 06_train; did you mean 'epochs'? (lambdalab run 06_train --help lists all)",
         ),
         (["run", "06", "-p", "epochs", "3.5"], "parameter 'epochs' takes int, not '3.5'"),
         (["run", "06", "-p", "flip", "maybe"], "parameter 'flip' takes bool (true or false), not 'maybe'"),
@@ -96,10 +95,7 @@ def test_a_folder_in_the_way_is_one_line(kit, tmp_path):
     (tmp_path / "taken").write_text("")
     result = call("run", "06", "--out", "taken")
     assert result.exit_code == 2
-    assert (
-        result.stderr.startswith("lambdalab: cannot write into the folder ")
-        and result.stderr.count("\n") == 1
-    )
+    assert result.stderr.startswith("lambdalab: cannot write into the folder ") and result.stderr.count("\n") == 1
 
 
 def test_run_prints_where_the_result_is_and_how_good_it_got_and_no_noise(kit, tmp_path):
@@ -169,12 +165,8 @@ def test_a_defect_of_the_library_is_not_hidden(kit, monkeypatch):
 def test_list_shows_every_notebook_with_purpose_and_minutes(kit):
     result = call("list")
     assert result.exit_code == 0
-    assert ["06_train", "the", "training", "loop", "1.5", "40"] in [
-        line.split() for line in result.stdout.splitlines()
-    ]
-    assert ["00_start_here", "Start", "here", "?", "?"] in [
-        line.split() for line in result.stdout.splitlines()
-    ]
+    assert ["06_train", "the", "training", "loop", "1.5", "40"] in [line.split() for line in result.stdout.splitlines()]
+    assert ["00_start_here", "Start", "here", "?", "?"] in [line.split() for line in result.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -204,9 +196,7 @@ def test_help_is_no_mistake(arguments):
 
 
 def test_help_loads_nothing_heavy():
-    program = (
-        "import sys\nfrom lambdalab.cli import main\ntry: main(['run', '-h'])\nexcept SystemExit: pass\n"
-    )
+    program = "import sys\nfrom lambdalab.cli import main\ntry: main(['run', '-h'])\nexcept SystemExit: pass\n"
     heavy = ("torch", "numpy", "papermill", "nbformat", "matplotlib", "rich")
     result = subprocess.run(
         [sys.executable, "-c", f"{program}print([name for name in {heavy} if name in sys.modules])"],

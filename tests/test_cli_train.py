@@ -71,7 +71,9 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, argumen
 
 def test_a_folder_without_classes(tmp_path):
     (tmp_path / "pictures" / "train").mkdir(parents=True)
-    done = lambdalab(*QUICK, "--dataset", "folder", "--data-dir", str(tmp_path / "pictures"), "--out", str(tmp_path / "o"))
+    done = lambdalab(
+        *QUICK, "--dataset", "folder", "--data-dir", str(tmp_path / "pictures"), "--out", str(tmp_path / "o")
+    )
     assert done.exit_code == 2 and "class" in done.stderr and not (tmp_path / "o").exists()
 
 

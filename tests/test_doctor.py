@@ -24,12 +24,7 @@ def broken(check: Check, *words: str) -> bool:
 
 
 def sound(check: Check, *words: str) -> bool:
-    return (
-        check.ok
-        and check.remedy == ""
-        and "\n" not in check.detail
-        and all(word in check.detail for word in words)
-    )
+    return check.ok and check.remedy == "" and "\n" not in check.detail and all(word in check.detail for word in words)
 
 
 def test_checks_cover_what_the_kit_needs_and_print_nothing(capsys):
@@ -146,9 +141,7 @@ def test_no_gpu(no_gpu, monkeypatch):
     assert sound(doctor.check_gpu(None, {}), "mps")
 
 
-@pytest.mark.parametrize(
-    ("built_for", "told"), [(None, "built for CPUs"), ("13.2", "driver to one for CUDA 13.2")]
-)
+@pytest.mark.parametrize(("built_for", "told"), [(None, "built for CPUs"), ("13.2", "driver to one for CUDA 13.2")])
 def test_driver_that_torch_cannot_use(no_gpu, monkeypatch, built_for, told):
     monkeypatch.setattr(torch.version, "cuda", built_for)
     assert broken(doctor.check_gpu("bin/nvidia-smi", {}), "bin/nvidia-smi", told)

@@ -71,9 +71,7 @@ def test_relative_embeddings_are_the_table_at_m_minus_n(window, size):
 
 def sequence(seed: int, length: int = 6):
     """Queries, keys, values and relative embeddings of a sequence that looks back only."""
-    queries, keys, values, table = draw(
-        seed, (1, 2, length, 3), (1, length, 3), (1, length, 4), (3, 1, 2 * length - 1)
-    )
+    queries, keys, values, table = draw(seed, (1, 2, length, 3), (1, length, 3), (1, length, 4), (3, 1, 2 * length - 1))
     embeddings = relative_embeddings(table, (length,)).squeeze(2)
     return queries, keys, values, embeddings, torch.ones(length, length).tril().bool()
 
@@ -124,10 +122,7 @@ def test_intra_depth_one_equals_none(seed, masked):
     mask = random_mask(seed, 6, 5) if masked else None
     deep = [tensor.unsqueeze(-2) for tensor in (keys, values, embeddings)]
     assert relative_error(content_lambda(*deep[:2], mask), content_lambda(keys, values, mask)) <= 1e-10
-    assert (
-        relative_error(position_lambda(deep[2], deep[1], mask), position_lambda(embeddings, values, mask))
-        <= 1e-10
-    )
+    assert relative_error(position_lambda(deep[2], deep[1], mask), position_lambda(embeddings, values, mask)) <= 1e-10
 
 
 @few
@@ -151,10 +146,7 @@ def test_lambdas_are_linear_in_the_values_and_outputs_in_the_queries(seed, maske
 @given(seed=seeds, order=st.permutations(range(6)))
 def test_the_context_has_an_order_for_the_position_lambda_only(seed, order):
     keys, values, embeddings = draw(seed, (2, 6, 2, 3), (2, 6, 2, 4), (5, 6, 2, 3))
-    assert (
-        relative_error(content_lambda(keys[:, order], values[:, order]), content_lambda(keys, values))
-        <= 1e-10
-    )
+    assert relative_error(content_lambda(keys[:, order], values[:, order]), content_lambda(keys, values)) <= 1e-10
     moved = relative_error(position_lambda(embeddings, values[:, order]), position_lambda(embeddings, values))
     assert (moved > 1e-6) == (order != list(range(6)))
     together = position_lambda(embeddings[:, order], values[:, order])

@@ -61,9 +61,7 @@ def test_local_scope_equals_the_loop(monkeypatch, size, scope, dim_u, heads, pat
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    ("size", "dim_u", "heads"), [((3, 4), 1, 4), ((4, 3), 2, 1), ((2, 3), 4, 4), ((1, 4), 1, 2)]
-)
+@pytest.mark.parametrize(("size", "dim_u", "heads"), [((3, 4), 1, 4), ((4, 3), 2, 1), ((2, 3), 4, 4), ((1, 4), 1, 2)])
 def test_global_context_equals_the_loop(size, dim_u, heads, training):
     layer = make_layer(3, 8, dim_k=3, heads=heads, dim_u=dim_u, scope=None, size=size).train(training)
     assert layer.embedding.shape == (3, dim_u, 2 * size[0] - 1, 2 * size[1] - 1)
@@ -107,9 +105,7 @@ def test_initialisation_is_the_papers():
         weight = layer.get_parameter(name)
         assert weight.std().item() == pytest.approx(inverse_variance**-0.5, rel=0.03)
         assert abs(weight.mean().item()) < 5 * (inverse_variance * weight.numel()) ** -0.5
-    assert all(
-        torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in (layer.norm_q, layer.norm_v)
-    )
+    assert all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in (layer.norm_q, layer.norm_v))
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,9 @@ def test_lambda_layers_in_a_network_keep_the_papers_initialisation():
     ("name", "options", "message"),
     [
         ("lambda_resnet5", {}, "unknown model 'lambda_resnet5'; did you mean 'lambda_resnet50'"),
-        ("vgg", {}, r"unknown model 'vgg'[;:,.] .*list_models\(\)"),
+        ("vgg", {}, r"unknown model 'vgg'.* \(list_models\(\)"),
         ("resnet18", {"stagse": "CCCC"}, "unknown option 'stagse' .*did you mean 'stages'"),
-        ("resnet18", {"zzz": 1}, r"unknown option 'zzz' of a model[;:,.] .*num_classes"),
+        ("resnet18", {"zzz": 1}, r"unknown option 'zzz' of a model \(.*num_classes"),
         ("resnet18", {"stages": "CCC"}, "must be 4 letters, each C .* or L .*got 'CCC'"),
         ("resnet18", {"stages": "CCLX"}, "must be 4 letters, each C .* or L .*got 'CCLX'"),
         ("resnet11_tiny", {"stages": "CCLL"}, "must be 3 letters, .*got 'CCLL'"),

@@ -70,9 +70,7 @@ def test_a_kit_without_notebooks_says_how_to_point_to_it(tmp_path, monkeypatch):
         find_notebook("06_train")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b"3", b"\xff\xfe", b'{"cells": [1]}', b'{"cells": [{}]}']
-)
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"3", b"\xff\xfe", b'{"cells": [1]}', b'{"cells": [{}]}'])
 def test_a_file_that_is_no_notebook_is_refused(tmp_path, content):
     path = tmp_path / "broken.ipynb"
     path.write_bytes(content)
@@ -106,8 +104,7 @@ def test_the_check_cell_is_silent_and_leaves_no_names_behind(kit, capfd):
     write_notebook(
         path := kit / "notebooks" / "x.ipynb",
         "# tag: parameters\nn: int = 1",
-        "# tag: check\nimport sys\nassert 'seen' not in globals()\n"
-        "seen = print(n), print(n, file=sys.stderr)",
+        "# tag: check\nimport sys\nassert 'seen' not in globals()\nseen = print(n), print(n, file=sys.stderr)",
     )
     assert check_parameters(path, {"n": 2}) == check_parameters(path, {"n": 2}) == {"n": 2}
     assert capfd.readouterr() == ("", "")
@@ -205,9 +202,7 @@ def test_ctrl_c_stops_the_kernel_and_exits_with_130(tmp_path):
         f"pathlib.Path({str(tmp_path / 'pid.new')!r}).write_text(str(os.getpid()))\n"
         f"os.rename({str(tmp_path / 'pid.new')!r}, {str(tmp_path / 'pid')!r})\ntime.sleep(600)",
     )
-    run = subprocess.Popen(
-        command("run", str(path), "--out", str(tmp_path / "out")), stderr=subprocess.PIPE, text=True
-    )
+    run = subprocess.Popen(command("run", str(path), "--out", str(tmp_path / "out")), stderr=subprocess.PIPE, text=True)
     wait_for((tmp_path / "pid").exists)
     run.send_signal(signal.SIGINT)
     _, told = run.communicate(timeout=60)

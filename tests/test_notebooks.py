@@ -92,7 +92,9 @@ def test_training_notebook_has_the_recipes_defaults():
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_runs_with_other_parameters(name, tmp_path):
     saved = run_notebook(ROOT / "notebooks" / f"{name}.ipynb", SMALL[name], tmp_path)
-    assert not [cell for cell in nbformat.read(saved, as_version=4).cells if "error" in str(cell.get("outputs", ""))[:60]]
+    assert not [
+        cell for cell in nbformat.read(saved, as_version=4).cells if "error" in str(cell.get("outputs", ""))[:60]
+    ]
     if "epochs" in SMALL[name]:
         assert json.loads((tmp_path / "summary.json").read_text())["headline"].startswith("test top-1")
 

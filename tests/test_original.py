@@ -32,9 +32,7 @@ def test_outputs_and_gradients_equal_the_loop(size, scope, dim_u, heads, trainin
     layer = make_original(3, 8, dim_k=3, heads=heads, dim_u=dim_u, scope=scope).train(training)
     x, results = picture(2, 3, *size).requires_grad_(), []
     for y in (layer(x), original_layer(x, layer)):
-        results.append(
-            [y, *torch.autograd.grad((y * picture(*y.shape, seed=7)).sum(), [x, *layer.parameters()])]
-        )
+        results.append([y, *torch.autograd.grad((y * picture(*y.shape, seed=7)).sum(), [x, *layer.parameters()])])
     scale = max(tensor.abs().max() for tensor in results[1])
     for ours, theirs in zip(*results, strict=True):
         # The bias of the keys' batch norm cannot matter to a softmax: its gradient is rounding in both.

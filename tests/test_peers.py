@@ -15,9 +15,7 @@ SIZES = [(7, 7), (6, 6), (5, 8), (15, 14)]  # the last one is beyond the dense p
 
 
 def copy_from_timm(peer: TimmLayer, ours: LambdaLayer) -> None:
-    projections = peer.qkv.weight.data.split(
-        [layer.weight.shape[0] for layer in (ours.to_q, ours.to_k, ours.to_v)]
-    )
+    projections = peer.qkv.weight.data.split([layer.weight.shape[0] for layer in (ours.to_q, ours.to_k, ours.to_v)])
     for layer, weight in zip((ours.to_q, ours.to_k, ours.to_v), projections, strict=True):
         layer.weight.data.copy_(weight)
     ours.norm_q.load_state_dict(peer.norm_q.state_dict())
@@ -90,9 +88,7 @@ def copy_in_order(peer: torch.nn.Module, ours: torch.nn.Module) -> None:
 @pytest.mark.parametrize("size", [64, 75])
 @pytest.mark.parametrize("depth", [18, 50])
 def test_torchvision_resnet(depth, size):
-    peer = randomise(
-        torchvision.models.get_model(f"resnet{depth}", num_classes=10).double(), seed=depth
-    ).eval()
+    peer = randomise(torchvision.models.get_model(f"resnet{depth}", num_classes=10).double(), seed=depth).eval()
     ours = create_model(f"resnet{depth}", num_classes=10).double().eval()
     copy_in_order(peer, ours)
     x = picture(2, 3, size, size)

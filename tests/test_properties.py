@@ -82,10 +82,7 @@ def test_local_scope_is_translation_equivariant_away_from_the_border(dense_pixel
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(layers, "DENSE_PIXELS", dense_pixels)
         before, after = layer(x), layer(x.roll(shift, dims=(2, 3)))
-    inner = [
-        slice(2 + max(0, -step), length - 2 - max(0, step))
-        for step, length in zip(shift, (9, 10), strict=True)
-    ]
+    inner = [slice(2 + max(0, -step), length - 2 - max(0, step)) for step, length in zip(shift, (9, 10), strict=True)]
     moved = after.roll((-shift[0], -shift[1]), dims=(2, 3))[:, :, inner[0], inner[1]]
     assert relative_error(moved, before[:, :, inner[0], inner[1]]) <= 1e-10
 

@@ -38,7 +38,9 @@ def test_warm_restarts_are_constant_within_an_epoch():
 @given(epochs=st.integers(1, 200), lr=st.floats(1e-4, 10), low=st.floats(0, 1e-4))
 def test_cosine_is_pytorchs(epochs, lr, low):
     config = TrainConfig(epochs=epochs, lr=lr, min_lr=low, warmup_epochs=0.0)
-    expected = scheduled(lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, low), lr, epochs)
+    expected = scheduled(
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, low), lr, epochs
+    )
     assert [learning_rate(config, epoch) for epoch in range(epochs)] == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 

@@ -125,7 +125,7 @@ def test_another_run_in_the_folder_is_refused(uninterrupted):
     config = TrainConfig(epochs=3, batch_size=64, ema_decay=0.9, crop=1, cutout=2, clip_norm=1.0, device="cpu")
     with pytest.raises(UserError, match=r"another run \(epochs 2 → 3\)"):
         Experiment("resnet11_tiny", "digits", config).run(uninterrupted.folder, progress=False)
-    with pytest.raises(UserError, match="resnet11_tiny.*lambda_resnet11_tiny"):
+    with pytest.raises(UserError, match=r"resnet11_tiny.*lambda_resnet11_tiny"):
         Experiment("lambda_resnet11_tiny", "digits", CONFIG).run(uninterrupted.folder, progress=False)
 
 

@@ -63,9 +63,7 @@ def test_nbval_reads_every_rule():
     assert len(RULES) == sum(line.startswith("replace") for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("mark", "one", "other"), [(mark, *pair) for mark, pairs in SAME.items() for pair in pairs]
-)
+@pytest.mark.parametrize(("mark", "one", "other"), [(mark, *pair) for mark, pairs in SAME.items() for pair in pairs])
 def test_two_honest_runs_compare_equal(mark, one, other):
     assert sanitized(one) == sanitized(other)
     assert mark in sanitized(one)

@@ -95,14 +95,10 @@ def test_environment_has_the_same_ranges_and_nothing_else():
 @pytest.mark.parametrize("name", sorted(set(declared()) - {"setuptools"}))
 def test_environment_says_who_needs_each(name):
     line = conda()[name]
-    comment = re.search(
-        rf"- {re.escape(line)} +# (.+)", (ROOT / "environment.yml").read_text(encoding="utf-8")
-    )[1]
+    comment = re.search(rf"- {re.escape(line)} +# (.+)", (ROOT / "environment.yml").read_text(encoding="utf-8"))[1]
     files, targets = re.findall(r"\w+/[\w/]+\.\w+", comment), re.findall(r"make (\w+)", comment)
     assert files or targets or re.search(r"notebook|tests/", comment)
-    assert all(
-        re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M) for target in targets
-    )
+    assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M) for target in targets)
     module = MODULES.get(name, name)
     for file in files:
         source = (ROOT / file).read_text(encoding="utf-8")
@@ -142,9 +138,7 @@ def is_text(file: Path) -> bool:
 
 
 def test_imports_go_from_bottom_to_top_as_contributing_says():
-    table = re.findall(
-        r"^\| [\w ]+ \| (`.+`) \|$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M
-    )
+    table = re.findall(r"^\| [\w ]+ \| (`.+`) \|$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M)
     order = re.findall(r"`(\w+)`", "".join(table))
     modules = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / "lambdalab").glob("[!_]*.py")}
     assert set(order) ^ set(modules) == set(), "CONTRIBUTING.md lists each module once"
@@ -158,7 +152,5 @@ def test_imports_go_from_bottom_to_top_as_contributing_says():
 
 def test_importing_the_library_loads_nothing_but_torch():
     program = f"import sys, lambdalab; print([name for name in {NOT_LOADED} if name in sys.modules])"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -36,9 +36,7 @@ class Terminal:
             elif part == "\x1b[K":
                 self.lines[self.row] = line[: self.column]
             else:
-                self.lines[self.row] = (
-                    line[: self.column].ljust(self.column) + part + line[self.column + len(part) :]
-                )
+                self.lines[self.row] = line[: self.column].ljust(self.column) + part + line[self.column + len(part) :]
                 self.column += len(part)
 
     def shown(self) -> list[str]:
