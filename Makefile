@@ -65,9 +65,10 @@ lock: ## resolve pyproject.toml into requirements.lock (LOCK_FLAGS=--upgrade for
 	  --extra dev --custom-compile-command "make lock" $(LOCK_FLAGS) pyproject.toml --output-file requirements.lock
 
 notebooks: $(READY) ## execute the committed notebooks in place (NB=notebooks/06_train.ipynb for one)
-	$(REPEATABLE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace --coalesce-streams \
+	$(REPEATABLE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.timeout=600 \
 	  --ExecutePreprocessor.store_widget_state=False $(NB)
+	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --inplace --coalesce-streams $(NB)
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(UNSTABLE)" $(NB)
 
 clean: ## remove .venv, caches and build outputs; runs/ and data/ stay

@@ -13,8 +13,6 @@ from torch import Tensor
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write
 
-_TENSOR = "tensor:"  # marks the place of a tensor in the JSON
-
 
 def save_checkpoint(path: Path, content: dict) -> None:
     """Write a checkpoint in place of ``path``, at once.
@@ -53,23 +51,27 @@ def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict:
 
 
 def _take_out(content, tensors: dict[str, Tensor], name: str):
-    """Return ``content`` with its tensors moved to ``tensors`` and a mark, their name, in their place."""
+    """Return ``content`` as JSON, its tensors moved to ``tensors``: {"tensor": name} for it, {"dict": …} for a dict."""
     if isinstance(content, Tensor):
+        name = name if name not in tensors else f"{name} ({len(tensors)})"  # a key may hold dots itself
         # A copy each, since safetensors refuses tensors that share memory.
         tensors[name] = content.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return _TENSOR + name
+        return {"tensor": name}
     if isinstance(content, dict):
-        return {key: _take_out(value, tensors, f"{name}.{key}" if name else str(key)) for key, value in content.items()}
+        inner = {
+            key: _take_out(value, tensors, f"{name}.{key}" if name else str(key)) for key, value in content.items()
+        }
+        return {"dict": inner}
     if isinstance(content, list | tuple):
         return [_take_out(value, tensors, f"{name}.{index}") for index, value in enumerate(content)]
     return content
 
 
 def _put_back(structure, tensors: dict[str, Tensor]):
-    if isinstance(structure, dict):
-        return {key: _put_back(value, tensors) for key, value in structure.items()}
     if isinstance(structure, list):
         return [_put_back(value, tensors) for value in structure]
-    if isinstance(structure, str) and structure.startswith(_TENSOR):
-        return tensors[structure.removeprefix(_TENSOR)]
-    return structure
+    if not isinstance(structure, dict):
+        return structure
+    if "tensor" in structure:
+        return tensors[structure["tensor"]]
+    return {key: _put_back(value, tensors) for key, value in structure["dict"].items()}

@@ -16,6 +16,7 @@ MODEL_OPTIONS = {
     "heads": (int, "number h of queries that share a lambda"),
     "dim_u": (int, "intra-depth u"),
     "scope": (int, "odd width of the position lambdas' window; 0: the global context"),
+    "num_classes": (int, "outputs, at least as many as the pictures have classes"),
     "se_ratio": (int, "squeeze-excitation of this ratio in the convolutional stages"),
 }
 
