@@ -1,9 +1,21 @@
-"""What holds for all tests: which outputs of a notebook are compared, and where GPU tests run."""
+"""What holds for all tests: which outputs of a notebook are compared, where GPU tests run, hypothesis's patience."""
+
+import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# On a busy machine a slow example says nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What text/plain or a figure's size says already, and warnings that hold the machine's paths.
 NOT_COMPARED = ("text/html", "image/svg+xml", "stderr")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs under test, also where a shell in the background switched it off for us."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

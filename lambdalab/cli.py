@@ -137,6 +137,8 @@ def run_command(
     out = out or runs_dir() / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     saved = run_notebook(path, parameters, out)
     headline = _headline(out / "summary.json")
+    if headline is None and (out / "last.safetensors").is_file():
+        headline = "not finished: the same command, with the same --out, goes on"
     click.echo(f"{path.stem}: {_short(saved)}" + (f"\n{headline}" if headline else ""))
 
 

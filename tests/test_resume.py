@@ -15,6 +15,7 @@ from lambdalab import Run, TrainConfig, fit, load_data
 from lambdalab.checkpoints import load_checkpoint
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment
+from lambdalab.interruption import stop_signals
 from lambdalab.runs import TIMES
 
 # Everything with a state that a checkpoint could forget: momentum, average, dropout, augmentation, warm-up.
@@ -26,6 +27,7 @@ torch.set_num_threads(1)
 from pathlib import Path
 from lambdalab import TrainConfig
 from lambdalab.experiment import Experiment
+from lambdalab.interruption import stop_signals
 config = TrainConfig(epochs=2, batch_size=64, ema_decay=0.9, crop=1, cutout=2, clip_norm=1.0, device="cpu")
 print("ready", flush=True)
 Experiment("resnet11_tiny", "digits", config).run(Path(sys.argv[1]), progress=False)
@@ -159,5 +161,15 @@ def test_ctrl_c_between_two_steps_saves_and_interrupts(experiment, tmp_path):
     finally:
         signal.signal(signal.SIGALRM, before)
     stopped = max(tmp_path.iterdir())
-    assert (stopped / "last.safetensors").is_file() and not (stopped / "summary.json").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (stopped / "last.safetensors").is_file() and not (stopped / "summary.json").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_signals() as received:
+            signal.raise_signal(signal.SIGINT)
+            assert received == [] and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,7 +1,4 @@
-"""Figures: ``plot_*(data, ax=None) -> Axes``, and ``show`` to put one into a notebook, with words for the blind.
-
-Signed values get a diverging map centred at zero, others a sequential one; both are readable with colour-blind eyes.
-"""
+"""What all figures share: new Axes, ``show`` with words for the blind, pictures side by side, matrices with scales."""
 
 import torch
 from torch import Tensor
@@ -75,63 +72,3 @@ def plot_matrix(matrix: Tensor, ax=None, *, title="", xlabel="", ylabel="", sign
     ax.get_figure().colorbar(drawn, ax=ax, label=label, shrink=0.85)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return ax
-
-
-def plot_curves(metrics, quantity: str = "top1", ax=None):
-    """Draw training and validation curves of a run's metrics over the epochs.
-
-    Args:
-        metrics: the pandas table of ``Fit.metrics`` or ``Run.metrics``.
-        quantity: "top1" or "loss".
-        ax: where to draw; a new figure if not given.
-    """
-    import seaborn
-
-    ax = ax or new_axes()
-    share = quantity == "top1"
-    colours = seaborn.color_palette("colorblind")
-    for part, colour, style in (("train", colours[0], "--"), ("val", colours[1], "-")):
-        values = metrics[f"{part}_{quantity}"] * (100 if share else 1)
-        name = "training" if part == "train" else "validation"
-        ax.plot(metrics["epoch"], values, style, color=colour, marker=".", label=name)
-    ax.set(xlabel="epoch", ylabel="top-1 accuracy [%]" if share else "cross-entropy [nats]")
-    ax.set_title("Accuracy" if share else "Loss")
-    ax.legend()
-    ax.grid(alpha=0.3)
-    return ax
-
-
-def plot_learning_rate(config, ax=None):
-    """Draw a recipe's learning rate over the epochs."""
-    import numpy
-    import seaborn
-
-    from lambdalab.recipe import learning_rate
-
-    ax = ax or new_axes()
-    epochs = numpy.linspace(0, config.epochs, 500, endpoint=False)
-    ax.plot(epochs, [learning_rate(config, epoch) for epoch in epochs], color=seaborn.color_palette("colorblind")[2])
-    ax.set(title=f"Learning rate: {config.schedule}", xlabel="epoch", ylabel="learning rate")
-    ax.grid(alpha=0.3)
-    return ax
-
-
-def plot_two_ways(picture: Tensor, attention: Tensor, lambdas: Tensor):
-    """Draw what attention and what a lambda layer store of one picture, side by side; returns the last Axes.
-
-    Args:
-        picture: bytes (1 or 3, H, W).
-        attention: the map of one head, (n, m).
-        lambdas: the content lambda, (k, v).
-    """
-    axes = new_axes(10, 3.6, columns=3, width_ratios=[1, 1.5, 1.1])
-    image = picture.permute(1, 2, 0).cpu()
-    axes[0].imshow(image, cmap="gray" if image.shape[2] == 1 else None)
-    axes[0].set(title=f"a picture: {attention.shape[0]} pixels", xticks=[], yticks=[])
-    n, m = attention.shape
-    k, v = lambdas.shape
-    text = f"attention: {n}×{m} weights\nfor every head and picture"
-    plot_matrix(attention, axes[1], title=text, signed=False, label="weight", xlabel="context m", ylabel="query n")
-    text = f"lambda: a {k}×{v} matrix,\na function for every query"
-    plot_matrix(lambdas, axes[2], title=text, label="λc", xlabel="value depth v", ylabel="key depth k")
-    return axes[2]
