@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from lambdalab.cli_tables import tables_command
 from lambdalab.cli_train import results_command, train_command
 from lambdalab.errors import UserError, did_you_mean
 from lambdalab.paths import runs_dir
@@ -73,6 +74,7 @@ def main(ctx: click.Context) -> None:
     lambdalab run 06_train --help          what can be set in a notebook
     lambdalab run 06_train -p epochs 5     run it, with five epochs
     lambdalab train --epochs 5             the same training without a notebook
+    lambdalab tables                       the published tables, recounted
     lambdalab doctor                       is this machine ready?
 
     Notebooks are meant to be read in JupyterLab; `run` executes one from top to bottom and keeps the result.
@@ -166,6 +168,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
 
 main.add_command(train_command)
 main.add_command(results_command)
+main.add_command(tables_command)
 
 
 def _print_help(ctx: click.Context, notebook: str | None) -> None:

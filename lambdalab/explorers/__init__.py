@@ -1,5 +1,9 @@
 """Widgets to try things with: thin shells over ``figures`` and what it draws."""
 
 from lambdalab.explorers.base import Explorer
+from lambdalab.explorers.cost import CostExplorer
+from lambdalab.explorers.network import NetworkExplorer
+from lambdalab.explorers.shape import ShapeExplorer
+from lambdalab.explorers.tables import TableExplorer, count_explorer
 
-__all__ = ["Explorer"]
+__all__ = ["CostExplorer", "Explorer", "NetworkExplorer", "ShapeExplorer", "TableExplorer", "count_explorer"]

@@ -4,15 +4,56 @@ Signed values get a diverging map centred at zero, others a sequential one; both
 """
 
 from lambdalab.figures.base import new_axes, plot_matrix, plot_pictures, show
-from lambdalab.figures.layer import plot_two_ways
+from lambdalab.figures.context import plot_growth, plot_listening, plot_shape, plot_two_orders, write_bytes
+from lambdalab.figures.cost import plot_claims, plot_costs, plot_power_laws, plot_shares, plot_timings
+from lambdalab.figures.layer import (
+    plot_accuracies,
+    plot_embedding_rows,
+    plot_first_step,
+    plot_reading_orders,
+    plot_shift,
+    plot_softmax_effect,
+    plot_two_ways,
+)
+from lambdalab.figures.log import plot_causes, plot_log, plot_loudest, plot_norms, plot_restarts
+from lambdalab.figures.network import plot_hybrids, plot_maps, plot_offset_use, plot_parts
+from lambdalab.figures.tables import plot_count, plot_printed, plot_waterfall
 from lambdalab.figures.training import plot_curves, plot_learning_rate
 
 __all__ = [
     "new_axes",
+    "plot_accuracies",
+    "plot_causes",
+    "plot_claims",
+    "plot_costs",
+    "plot_count",
     "plot_curves",
+    "plot_embedding_rows",
+    "plot_first_step",
+    "plot_growth",
+    "plot_hybrids",
     "plot_learning_rate",
+    "plot_listening",
+    "plot_log",
+    "plot_loudest",
+    "plot_maps",
     "plot_matrix",
+    "plot_norms",
+    "plot_offset_use",
+    "plot_parts",
     "plot_pictures",
+    "plot_power_laws",
+    "plot_printed",
+    "plot_reading_orders",
+    "plot_restarts",
+    "plot_shape",
+    "plot_shares",
+    "plot_shift",
+    "plot_softmax_effect",
+    "plot_timings",
+    "plot_two_orders",
     "plot_two_ways",
+    "plot_waterfall",
     "show",
+    "write_bytes",
 ]
