@@ -23,7 +23,7 @@ from lambdalab.cost import (
 )
 from lambdalab.models import CONFIGS, ModelConfig, ResNet, model_config
 from lambdalab.original import OriginalLambdaLayer
-from lambdalab.timing import Timing, counted_macs, kept_numbers, one_thread, slope, time_layers
+from lambdalab.timing import counted_macs, kept_numbers
 
 some, few = settings(max_examples=40, deadline=None), settings(max_examples=15, deadline=None)
 # A sum over one position is no product of matrices any more, and no longer seen by the FLOP counter: two and more.
@@ -206,43 +206,3 @@ def test_mistakes_are_refused():
         model_cost(model_config("lambda_resnet11_tiny", scope=None, image_size=32), 33)
     with pytest.raises(UserError, match="heads must divide"):
         lambda_cost(8, (4, 4), heads=3)
-    with pytest.raises(UserError, match="repeats"):
-        time_layers({}, 0)
-
-
-@given(power=st.floats(-3, 3), factor=st.floats(1e-3, 1e3))
-def test_slope_finds_the_exponent(power, factor):
-    assert slope([4, 9, 100], [factor * x**power for x in (4, 9, 100)]) == pytest.approx(power, abs=1e-6)
-
-
-class Counter(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight, self.calls, self.threads = nn.Parameter(torch.ones(())), 0, set()
-
-    def forward(self, x):
-        self.calls += 1
-        self.threads.add(torch.get_num_threads())
-        return x * self.weight
-
-
-@pytest.mark.parametrize(("seconds", "rounds", "counted"), [(60, 5, 4), (0, 2, 2)])
-def test_layers_are_timed_in_turn_with_one_thread(seconds, rounds, counted):
-    before, one, two = torch.get_num_threads(), Counter(), Counter()
-    timings = time_layers({"one": (one, torch.ones(3)), "two": (two, torch.ones(3))}, 4, seconds)
-    assert (one.calls, two.calls) == (rounds, rounds) and one.threads == {1}
-    assert all(len(timing.forward) == len(timing.backward) == counted for timing in timings.values())
-    assert torch.get_num_threads() == before
-
-
-def test_one_thread_is_undone_after_an_error():
-    before = torch.get_num_threads()
-    with pytest.raises(ValueError), one_thread():
-        raise ValueError
-    assert torch.get_num_threads() == before
-
-
-def test_median_and_quartiles():
-    timing = Timing([1.0, 5.0, 2.0], [0.0, 1.0, 1.0])
-    assert timing.median("forward") == 2 and timing.median() == 3
-    assert timing.quartiles("forward") == (1.5, 3.5)

@@ -60,6 +60,7 @@ def test_the_text_is_the_known_counts_and_shares():
     assert NetworkExplorer(size=32).text.value.endswith(
         "18,432 of 135,424 position parameters can ever get a gradient: 13.6 %"
     )
+    assert "6 lambda layers on 2×2: min(23, 2·2 − 1)² = 9 of 529 offsets" in NetworkExplorer(size=32).text.value
     assert NetworkExplorer(size=32, stem="cifar").text.value.endswith("67.1 %")
     assert NetworkExplorer(stages="CCLL").text.value.startswith("15,559,736 parameters")
     convolutions = network_lines(model_config("resnet50"), 224)
@@ -111,7 +112,13 @@ def test_maps_are_drawn_to_scale_with_the_scope_around_lambda_stages_only():
 def test_bars_add_up_to_the_parameters():
     with torch.device("meta"):
         model = create_model("lambda_resnet50", stages="CCLL", se_ratio=4)
-    axes = plot_parts(parameters_by_part(model))
+    places = parameters_by_part(model)
+    axes = plot_parts(places)
+    ends = {row: 0.0 for row in range(len(places))}  # parts of a stage lie end to end
+    for patch in axes.patches:
+        row = round(patch.get_y() + patch.get_height() / 2)
+        ends[row] = max(ends[row], patch.get_x() + patch.get_width())
+    assert [end * 1e6 for end in ends.values()] == pytest.approx([sum(parts.values()) for parts in places.values()])
     assert sum(patch.get_width() for patch in axes.patches) * 1e6 == pytest.approx(count_parameters(model))
     assert axes.get_xlim()[1] > max(patch.get_x() + patch.get_width() for patch in axes.patches)
     assert "millions" in axes.get_xlabel() and axes.yaxis_inverted()

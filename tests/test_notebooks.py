@@ -20,7 +20,30 @@ NOTEBOOKS = [info.name for info in list_notebooks()]
 # Parameters that make a notebook quick; each notebook is run with them, so a new one needs a line here.
 SMALL = {
     "00_start_here": {"picture": 7, "heads": 2, "scope": 3},
+    "01_from_attention_to_lambdas": {
+        "picture": 7,
+        "pixel": 20,
+        "epochs": 1,
+        "heads": 2,
+        "dim_k": 8,
+        "channels": 32,
+        "batch": 4,
+        "side": 8,
+        "scope": 7,
+    },
+    "02_lambda_layer_by_hand": {
+        "dim_u": 1,
+        "heads": 3,
+        "scope": 3,
+        "gradient_batch": 8,
+        "seeds": 1,
+        "experiment_epochs": 1,
+    },
+    "04_what_lambdas_cost": {"dim": 8, "heads": 4, "dim_k": 2, "scope": 3, "sizes": [4, 8], "repeats": 1},
+    "05_lambda_resnet": {"model": "lambda_resnet26", "picture_size": 64, "stem": "cifar", "scope": 7},
     "06_train": {"model": "resnet11_tiny", "dataset": "offset_pairs", "epochs": 1, "crop": 0, "device": "cpu"},
+    "07_replay_the_log": {"model": "lambda_resnet18_original", "batch": 8, "seeds": 1, "steps": 1},
+    "08_parameter_tables": {"tables": ["hybrids"], "depth": 200},
 }
 
 

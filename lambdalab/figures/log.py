@@ -33,7 +33,7 @@ def plot_log(log, metrics=None):
         for part in ax:
             part.set_xlim(*limits[column])
             part.grid(alpha=0.3)
-            part.tick_params(left=column == 0)
+            part.tick_params(which="both", left=column == 0)
         if column == 1:
             continue
         chosen = (at > limits[column][0]) & (at <= limits[column][1])
@@ -80,7 +80,8 @@ def _label(axes, last_early: int, first_late: int) -> None:
         ax.set_title(title)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
-    axes[1, 0].legend(loc="upper left", fontsize=9)
+    handles, names = axes[1, 0].get_legend_handles_labels()
+    axes[1, 0].get_figure().legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, -0.04), ncols=4)
 
 
 def plot_restarts(log, config: TrainConfig, stopped: dict[int, str], ax=None):
@@ -105,12 +106,13 @@ def plot_restarts(log, config: TrainConfig, stopped: dict[int, str], ax=None):
     length, end = config.restart_epochs, config.restart_epochs
     while end <= config.epochs:
         ax.axvline(end, color=colours[0], linestyle=":", linewidth=1.2)
-        ax.text(end, config.lr * 1.06, f"{end}", ha="center", color=colours[0])
+        ax.text(end, config.lr * 1.06, f"{end}", ha="center", color=colours[0], backgroundcolor="white")
         length, end = length * 2, end + length * 2
-    for (epoch, text), height in zip(stopped.items(), (0.45, 0.62, 0.79), strict=False):
-        look = {"arrowstyle": "->", "color": "black"}
-        place = (epoch + 12, config.lr * height)
-        ax.annotate(text, (epoch, learning_rate(config, epoch - 1)), place, arrowprops=look, fontsize=9, va="center")
+    for (epoch, text), height in zip(stopped.items(), (0.42, 0.2, 0.6), strict=False):
+        right = epoch < config.epochs / 2
+        look = {"arrowprops": {"arrowstyle": "->", "shrinkB": 4}, "ha": "left" if right else "right", "fontsize": 9}
+        place = (epoch + 7 if right else epoch - 7, config.lr * height)
+        ax.annotate(text, (epoch, learning_rate(config, epoch - 1)), place, va="center", **look)
     ax.set(
         xlabel="epochs trained", ylabel="learning rate", ylim=(-0.003, config.lr * 1.18), xlim=(-4, config.epochs + 8)
     )
@@ -119,7 +121,7 @@ def plot_restarts(log, config: TrainConfig, stopped: dict[int, str], ax=None):
 
 
 def plot_causes(norms: dict[str, list[float]], cures: set[str], ax=None):
-    """Draw gradient norms at step 0 as bars on a log axis: the median as a bar, every network as a dot.
+    """Draw gradient norms at step 0 on a log axis: a bar for their median (of the logarithms), a dot for each.
 
     Args:
         norms: by the network's name one norm for each seed; the first is the network that failed.
@@ -132,12 +134,19 @@ def plot_causes(norms: dict[str, list[float]], cures: set[str], ax=None):
     ax = ax or new_axes(10, 0.9 + 0.5 * len(norms))
     colours = seaborn.color_palette("colorblind")
     for row, (name, values) in enumerate(norms.items()):
-        middle = float(tensor(values).quantile(0.5))
+        middle = float(tensor(values).log().quantile(0.5).exp())
         cured = name in cures
         colour = colours[0] if cured else "0.35" if row == 0 else colours[1]
         ax.barh(row, middle, color=colour, hatch="//" if cured else None, edgecolor="white", height=0.7)
         ax.plot(values, [row] * len(values), "o", color="black", mfc="white", ms=5)
-        ax.text(max(values) * 1.5, row, f"{middle:,.0f}", va="center", fontsize=10, weight="bold" if cured else None)
+        ax.text(
+            max(values) * 1.5,
+            row,
+            f"{float(f'{middle:.2g}'):,.0f}",
+            va="center",
+            fontsize=10,
+            weight="bold" if cured else None,
+        )
     ax.set_yticks(range(len(norms)), list(norms))
     for label in ax.get_yticklabels():
         label.set_weight("bold" if label.get_text() in cures else "normal")
@@ -164,7 +173,7 @@ def plot_loudest(shares: dict[str, Tensor]):
     for ax, (name, matrix) in zip(axes, shares.items(), strict=True):
         blocks, batch = matrix.shape
         extent = (0.5, batch + 0.5, blocks + 0.5, 0.5)
-        drawn = ax.imshow(100 * matrix, cmap=UNSIGNED, vmin=0, vmax=100, aspect="auto", extent=extent)
+        drawn = ax.imshow((100 * matrix).numpy(), cmap=UNSIGNED, vmin=0, vmax=100, aspect="auto", extent=extent)
         ax.set(title=name, xlabel="picture of the batch")
     axes[0].set_ylabel("lambda layer, first to last")
     axes[0].get_figure().colorbar(drawn, ax=list(axes), label="share of the batch's energy [%]")
