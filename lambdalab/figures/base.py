@@ -47,7 +47,7 @@ def plot_pictures(images: Tensor, titles: list[str] | None = None, ax=None, colu
         page[top : top + height, left : left + width] = image.permute(1, 2, 0)
         if titles:
             ax.text(left + width / 2 - 0.5, top - 0.8, titles[index], ha="center", va="bottom", fontsize=9)
-    ax.imshow(page.expand(-1, -1, 3) if channels == 1 else page, interpolation="nearest")
+    ax.imshow(page.expand(-1, -1, 3).numpy(), interpolation="nearest")
     ax.set_axis_off()
     return ax
 

@@ -15,7 +15,7 @@ def plot_two_ways(picture: Tensor, attention: Tensor, lambdas: Tensor):
         lambdas: the content lambda, (k, v).
     """
     axes = new_axes(10, 3.6, columns=3, width_ratios=[1, 1.5, 1.1])
-    image = picture.permute(1, 2, 0).cpu()
+    image = picture.permute(1, 2, 0).cpu().numpy()
     axes[0].imshow(image, cmap="gray" if image.shape[2] == 1 else None)
     axes[0].set(title=f"a picture: {attention.shape[0]} pixels", xticks=[], yticks=[])
     n, m = attention.shape
