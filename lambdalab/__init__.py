@@ -21,10 +21,10 @@ except PackageNotFoundError:  # a checkout that was not installed
 
 _HOME_OF = {
     "LambdaLayer": "layers",
-    "content_lambda": "layers",
-    "position_lambda": "layers",
-    "apply_lambda": "layers",
-    "relative_embeddings": "layers",
+    "content_lambda": "equations",
+    "position_lambda": "equations",
+    "apply_lambda": "equations",
+    "relative_embeddings": "equations",
     "SelfAttention2d": "attention",
     "create_model": "models",
     "list_models": "models",

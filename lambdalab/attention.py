@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from lambdalab.equations import relative_embeddings
 from lambdalab.errors import UserError
-from lambdalab.layers import check_shape, relative_embeddings
+from lambdalab.layers import check_shape
 
 
 class SelfAttention2d(nn.Module):

@@ -2,9 +2,7 @@
 
 Source: Irwan Bello, "LambdaNetworks: Modeling Long-Range Interactions Without Attention", ICLR 2021, arXiv 2102.08602.
 
-Letters are the paper's: ``b`` batch, ``n`` queries, ``m`` context positions, ``k`` query/key depth, ``v`` value depth,
-``u`` intra-depth, ``h`` heads. The functions are the paper's equations and the reference for every faster order of the
-same sums; ``LambdaLayer`` applies them to a picture.
+Letters are the paper's, as in ``equations``, whose functions ``LambdaLayer`` applies to a picture.
 """
 
 from typing import NamedTuple
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.errors import UserError
 
 # Up to this many pixels a sum over all n·m pairs, one matrix product, is cheaper than a convolution whose window
@@ -20,88 +19,12 @@ from lambdalab.errors import UserError
 DENSE_PIXELS = 14 * 14
 
 
-def content_lambda(keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Summarise the context by content: λc = Σ_m K̄_m V_mᵀ, with K̄ = softmax of K over the context (sec. 3.1).
+class Projections(NamedTuple):
+    """What a layer reads from its input: one linear map each, the first and the last followed by batch norm."""
 
-    With a mask (the appendix' masked contexts) each query n has its own λc_n, whose softmax and sum run over the
-    context positions it may see.
-
-    Args:
-        keys: K before its softmax, (b, m, k), or (b, m, u, k) with intra-depth.
-        values: V, (b, m, v), or (b, m, u, v).
-        mask: (n, m) booleans, true where query n sees position m; ``None``: everything is seen.
-
-    Returns:
-        (b, k, v), or (b, n, k, v) with a mask.
-
-    Raises:
-        UserError: if a query sees no position at all.
-    """
-    if mask is None:
-        return torch.einsum("bm...k,bm...v->bkv", keys.softmax(dim=1), values)
-    if not mask.any(dim=1).all():
-        raise UserError(f"query {int((~mask.any(dim=1)).nonzero()[0])} sees no context; give every row of mask a true")
-    hidden = ~mask.reshape(1, *mask.shape, *(1,) * (keys.dim() - 2))
-    weights = keys.unsqueeze(1).masked_fill(hidden, float("-inf")).softmax(dim=2)
-    return torch.einsum("bnm...k,bm...v->bnkv", weights, values)
-
-
-def position_lambda(embeddings: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Summarise the context by position: λp_n = Σ_m E_nm V_mᵀ (sec. 3.1).
-
-    Args:
-        embeddings: E, (n, m, k), or (n, m, u, k) with intra-depth. They depend on positions alone, never on the
-            pictures, so one set serves the whole batch.
-        values: V, (b, m, v), or (b, m, u, v).
-        mask: (n, m) booleans as in ``content_lambda``.
-
-    Returns:
-        (b, n, k, v): one λ for every query position.
-    """
-    if mask is not None:
-        embeddings = embeddings * mask.reshape(*mask.shape, *(1,) * (embeddings.dim() - 2))
-    return torch.einsum("nm...k,bm...v->bnkv", embeddings, values)
-
-
-def apply_lambda(queries: Tensor, lambdas: Tensor) -> Tensor:
-    """Apply the linear functions to the queries: y_n = λ_nᵀ q_n, each λ shared by all h heads (sec. 3.2).
-
-    Args:
-        queries: (b, h, n, k).
-        lambdas: (b, k, v), the same for all n, or (b, n, k, v).
-
-    Returns:
-        (b, h, n, v).
-    """
-    shared = lambdas.dim() == 3
-    return torch.einsum("bhnk,bkv->bhnv" if shared else "bhnk,bnkv->bhnv", queries, lambdas)
-
-
-def relative_embeddings(table: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Spread a table of offsets over all pairs of positions: E_nm = table[m − n] (translation equivariance, sec. 3.2).
-
-    Works for pictures (two axes) and sequences (one). Offsets outside the table, those beyond the local scope, get 0.
-
-    Args:
-        table: (k, u, r) or (k, u, r_y, r_x), odd r; the middle entry belongs to offset 0.
-        size: (length,) or (height, width); n and m count positions row by row.
-
-    Returns:
-        (n, m, u, k).
-    """
-    axes = [torch.arange(length, device=table.device) for length in size]
-    position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(size))
-    scope = position.new_tensor(table.shape[2:])
-    offset = position.unsqueeze(0) - position.unsqueeze(1) + scope // 2
-    inside = ((offset >= 0) & (offset < scope)).all(dim=-1)
-    index = torch.zeros_like(offset[..., 0])
-    for axis, length in enumerate(table.shape[2:]):
-        index = index * length + offset[..., axis]
-    # One more column, of zeros, stands for everything outside the table.
-    padded = F.pad(table.flatten(2), (0, 1))
-    index = index.masked_fill(~inside, padded.shape[2] - 1)
-    pairs = padded.index_select(2, index.flatten()).unflatten(2, index.shape)
-    return pairs.permute(2, 3, 1, 0)
+    queries: Tensor  # (b, h, n, k)
+    keys: Tensor | None  # (b, m, u, k), before their softmax over m; None without a content lambda
+    values: Tensor  # (b, m, u, v)
 
 
 class Lambdas(NamedTuple):
@@ -188,31 +111,39 @@ class LambdaLayer(nn.Module):
         Raises:
             UserError: if x has other channels than ``dim``, or another size than the global context's.
         """
-        b, height, width = self._check_input(x)
-        queries = self.norm_q(self.to_q(x)).reshape(b, self.heads, self.dim_k, -1).transpose(2, 3)
-        values = self.norm_v(self.to_v(x)).reshape(b, self.dim_u, self.dim_v, -1)  # (b, u, v, m)
-        content = position = None
-        if self.content:
-            keys = self.to_k(x).reshape(b, self.dim_u, self.dim_k, -1)  # (b, u, k, m)
-            content = content_lambda(keys.permute(0, 3, 1, 2), values.permute(0, 3, 1, 2))
-        if self.position:
-            position = self._position_lambda(values, (height, width))
+        queries, keys, values = self.project(x)
+        content = content_lambda(keys, values) if self.content else None
+        position = self._position_lambda(values, x.shape[2:]) if self.position else None
         return Lambdas(queries, content, position)
 
+    def project(self, x: Tensor) -> Projections:
+        """Return queries, keys and values of x, (b, dim, H, W).
+
+        Raises:
+            UserError: if x has other channels than ``dim``, or another size than the global context's.
+        """
+        self._check_input(x)
+        b, keys = x.shape[0], None
+        queries = self.norm_q(self.to_q(x)).reshape(b, self.heads, self.dim_k, -1).transpose(2, 3)
+        if self.content:
+            keys = self.to_k(x).reshape(b, self.dim_u, self.dim_k, -1).permute(0, 3, 1, 2)
+        values = self.norm_v(self.to_v(x)).reshape(b, self.dim_u, self.dim_v, -1).permute(0, 3, 1, 2)
+        return Projections(queries, keys, values)
+
     def _position_lambda(self, values: Tensor, size: tuple[int, int]) -> Tensor:
-        """λp, (b, n, k, v), of values (b, u, v, m): as one sum over all pairs, or as a convolution on large maps."""
+        """λp, (b, n, k, v), of values (b, m, u, v): as one sum over all pairs, or as a convolution on large maps."""
         if self.size is not None or size[0] * size[1] <= DENSE_PIXELS:
-            return position_lambda(relative_embeddings(self.embedding, size), values.permute(0, 3, 1, 2))
+            return position_lambda(relative_embeddings(self.embedding, size), values)
         # A map of length s has offsets −(s−1) … s−1 only: what of the window lies beyond can never be used.
         beyond = [max(0, self.scope // 2 - (length - 1)) for length in size]
         window = self.embedding[:, :, beyond[0] : self.scope - beyond[0], beyond[1] : self.scope - beyond[1]]
         padding = (window.shape[2] // 2, window.shape[3] // 2)
         b = values.shape[0]
-        maps = values.transpose(1, 2).reshape(b * self.dim_v, self.dim_u, *size)
+        maps = values.permute(0, 3, 2, 1).reshape(b * self.dim_v, self.dim_u, *size)
         position = F.conv2d(maps, window, padding=padding)  # (b·v, k, H, W)
         return position.reshape(b, self.dim_v, self.dim_k, -1).permute(0, 3, 2, 1)
 
-    def _check_input(self, x: Tensor) -> tuple[int, int, int]:
+    def _check_input(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.dim:
             raise UserError(f"expected pictures of shape (b, {self.dim}, H, W), got {tuple(x.shape)}")
         if self.size is not None and tuple(x.shape[2:]) != tuple(self.size):
@@ -220,7 +151,6 @@ class LambdaLayer(nn.Module):
                 f"this layer's global context was made for pictures of {self.size[0]}×{self.size[1]}, "
                 f"got {x.shape[2]}×{x.shape[3]}; make it with size={tuple(x.shape[2:])}, or with a local scope"
             )
-        return x.shape[0], x.shape[2], x.shape[3]
 
     def extra_repr(self) -> str:
         """Say the layer's shape in the paper's letters."""

@@ -1,4 +1,4 @@
-"""The pure functions of lambdalab.layers against explicit loops: contexts, masks, sequences, pictures."""
+"""The pure functions of lambdalab.equations against explicit loops: contexts, masks, sequences, pictures."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from reference import content_lambda as content_loop
 from reference import embedding_of, positions, relative_error
 from reference import position_lambda as position_loop
 
+from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.errors import UserError
-from lambdalab.layers import apply_lambda, content_lambda, position_lambda, relative_embeddings
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=20, deadline=None)

@@ -8,7 +8,8 @@ from reference import picture, randomise, relative_error
 from torch.nn import functional as F
 
 from lambdalab import layers
-from lambdalab.layers import LambdaLayer, apply_lambda, relative_embeddings
+from lambdalab.equations import apply_lambda, relative_embeddings
+from lambdalab.layers import LambdaLayer
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=15, deadline=None)
