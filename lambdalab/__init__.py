@@ -30,6 +30,8 @@ _HOME_OF = {
     "list_models": "models",
     "count_parameters": "models",
     "ModelConfig": "models",
+    "capture_lambdas": "capture",
+    "implied_attention": "capture",
     "load_data": "data",
     "list_data": "data",
     "TrainConfig": "recipe",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from lambdalab.cli_bench import bench_command
 from lambdalab.cli_tables import tables_command
 from lambdalab.cli_train import results_command, train_command
 from lambdalab.errors import UserError, did_you_mean
@@ -169,6 +170,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
 main.add_command(train_command)
 main.add_command(results_command)
 main.add_command(tables_command)
+main.add_command(bench_command)
 
 
 def _print_help(ctx: click.Context, notebook: str | None) -> None:

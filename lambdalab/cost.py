@@ -7,7 +7,6 @@ modules hold and do. The paper's own cost formulas are section 3.2 and tables 2 
 from dataclasses import dataclass
 from math import prod
 
-from lambdalab import layers
 from lambdalab.blocks import BasicBlock
 from lambdalab.errors import UserError
 from lambdalab.layers import check_shape
@@ -84,8 +83,9 @@ def lambda_cost(
     """``LambdaLayer``; ``scope=None`` is the global context.
 
     MACs nd(hk + uk + uv) for Q, K and V, nukv for λc, (pairs)·ukv for λp and nhkv for each application. Keeps x; Q
-    and V before and after their batch norms; K̄; λc, bkv; λp, bnkv; and on small maps and for the global context the
-    embeddings spread over all pairs, nmuk, and which of them each pair has, nm; a batch shares these two.
+    and V before and after their batch norms; K̄; λc, bkv; λp, bnkv; and for the global context the embeddings spread
+    over all pairs, nmuk, and which of them each pair has, nm; a batch shares these two. These are the costs of the
+    paper's order of the sums, λ first; ``planner`` knows those of the others.
 
     Args:
         dim: channels in.
@@ -98,10 +98,10 @@ def lambda_cost(
         content: whether there is a content lambda.
         position: whether there are position lambdas.
         batch: pictures in a step.
-        count: how MACs are counted. "computed": what the module does, which is what a FLOP counter sees: all pairs on
-            small maps, a padded convolution on large ones, λc and λp applied one after the other. "paper": each query
-            sums over min(scope², m) positions, and λc + λp is applied once. "inside": as "paper", but only over the
-            positions that lie inside the picture.
+        count: how MACs are counted. "computed": what the module does with ``contraction="convolve"`` (for the global
+            context "lambda"), which is what a FLOP counter sees: a padded convolution over the offsets that the map
+            has, λc and λp applied one after the other. "paper": each query sums over min(scope², m) positions, and
+            λc + λp is applied once. "inside": as "paper", but only over the positions that lie inside the picture.
     """
     dim_out = dim if dim_out is None else dim_out
     check_shape(
@@ -114,8 +114,7 @@ def lambda_cost(
     if content:
         cost += Cost(0, batch * n * dim_u * kv, batch * (n * key + kv))
     if position:
-        dense = scope is None or n <= layers.DENSE_PIXELS
-        spread = n * n * (dim_u * dim_k + 1) if dense else 0
+        spread = n * n * (dim_u * dim_k + 1) if scope is None else 0
         macs = batch * pairs(size, scope, count) * dim_u * kv
         cost += Cost(dim_k * dim_u * _window(size, scope), macs, batch * n * kv + spread)
     return cost + Cost(macs=batch * n * heads * kv * (parts if count == "computed" else 1))
@@ -126,7 +125,7 @@ def pairs(size: tuple[int, int], scope: int | None, count: str = "computed") -> 
     if count not in COUNTS:
         raise UserError(f"count must be one of {', '.join(COUNTS)}; got '{count}'")
     n = prod(size)
-    if scope is None or (count == "computed" and n <= layers.DENSE_PIXELS):
+    if scope is None:
         return n * n
     if count == "paper":
         return n * min(scope**2, n)

@@ -193,29 +193,28 @@ def load_data(
         raise UserError(f"val_fraction is {val_fraction}; it must be above 0 and at most 0.5")
     if size is not None and name in ("digits", "cifar10"):
         raise UserError(f"dataset '{name}' has pictures of one size; leave size out")
-    if name == "digits":
-        parts, classes = pictures.read_digits()
-    elif name == "offset_pairs":
-        seeds = {"train": _generator("offset_pairs", split_seed), "test": _generator("offset_pairs test")}
-        parts, classes = make_offset_pairs(24 if size is None else size, **seeds)
-    elif name == "cifar10":
-        parts, classes = pictures.read_cifar10(data_dir, download)
-    else:
-        parts, classes = pictures.read_folder(data_dir, size)
+    parts, classes = _read(name, data_dir, split_seed, size, download)
     parts = {part: Split(*tensors) for part, tensors in parts.items()}
     if "test" not in parts:
         parts["train"], parts["test"] = _split_off(parts["train"], TEST_FRACTION, "test")
     if "val" not in parts:
         parts["train"], parts["val"] = _split_off(parts["train"], val_fraction, "val", split_seed)
     mean, std = _mean_and_std(parts["train"].images)
-    config = {
-        "name": name,
-        "data_dir": None if data_dir is None else str(data_dir),
-        "val_fraction": val_fraction,
-        "split_seed": split_seed,
-        "size": size,
-    }
+    config = {"name": name, "data_dir": data_dir and str(data_dir), "size": size}
+    config |= {"val_fraction": val_fraction, "split_seed": split_seed}
     return ImageData(name, **parts, classes=classes, mean=mean, std=std, config=config)
+
+
+def _read(name: str, data_dir: str | Path | None, split_seed: int, size: int | None, download: bool) -> tuple:
+    """Return the parts that a dataset comes with, (images, labels) by name, and its classes."""
+    if name == "digits":
+        return pictures.read_digits()
+    if name == "offset_pairs":
+        seeds = {"train": _generator("offset_pairs", split_seed), "test": _generator("offset_pairs test")}
+        return make_offset_pairs(24 if size is None else size, **seeds)
+    if name == "cifar10":
+        return pictures.read_cifar10(data_dir, download)
+    return pictures.read_folder(data_dir, size)
 
 
 def _split_off(whole: Split, fraction: float, *key: str | int) -> tuple[Split, Split]:

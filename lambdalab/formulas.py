@@ -1,4 +1,4 @@
-"""What attention and lambdas cost, exactly, from their shapes: the paper's table of costs with the constants kept.
+"""What attention and lambdas multiply and store, exactly, from their shapes: the paper's table, constants kept.
 
 Letters are the paper's, with ``v`` the depth of *one* head's values, as in ``layers``: d = h·v numbers come out for a
 query. (Where the paper's table writes v/h, its v is our d.)
@@ -6,6 +6,8 @@ query. (Where the paper's table writes v/h, its v is our d.)
 Counted are the multiply-adds of the products, and the numbers stored between what comes in (queries, keys, values) and
 what goes out (y). Left out, for all alike: the projections that make queries, keys and values, and whatever is only as
 large as they are, such as the softmax of the keys.
+
+A whole layer or network, projections and all, is in ``cost``.
 
 Source: Bello 2021 (arXiv 2102.08602), table 2; linear attention: Katharopoulos et al. 2020 (arXiv 2006.16236).
 """
@@ -43,8 +45,8 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The work of a forward pass, and what it keeps until the backward pass."""
+class Count:
+    """What is counted of a forward pass: its work, and what it keeps until the backward pass."""
 
     multiply_adds: int
     numbers: int  # stored between input and output
@@ -56,17 +58,17 @@ class Cost:
         return self.numbers * self.itemsize
 
 
-def attention_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_attention(shape: Shape, itemsize: int = 4) -> Count:
     """y = softmax(Q Kᵀ) V with h heads: b·h·n·m·(k + v) multiply-adds; the map is b·h·n·m numbers.
 
     In Θ: time bnm(hk + d), space bnmh.
     """
     s = shape
     pairs = s.b * s.h * s.n * s.m
-    return Cost(pairs * (s.k + s.v), pairs, itemsize)
+    return Count(pairs * (s.k + s.v), pairs, itemsize)
 
 
-def linear_attention_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_linear_attention(shape: Shape, itemsize: int = 4) -> Count:
     """y_n = (φ(K)ᵀV)ᵀ φ(q_n) / (φ(q_n)·Σ_m φ(k_m)) with h heads.
 
     Multiply-adds: b·h·m·k·v for φ(K)ᵀV, b·h·n·k·v to apply it, b·h·n·k for the denominators. Stored: b·h·k·v, and
@@ -74,40 +76,40 @@ def linear_attention_cost(shape: Shape, itemsize: int = 4) -> Cost:
     """
     s = shape
     products = s.b * s.h * (s.m * s.k * s.v + s.n * s.k * s.v + s.n * s.k)
-    return Cost(products, s.b * s.h * s.k * (s.v + 1), itemsize)
+    return Count(products, s.b * s.h * s.k * (s.v + 1), itemsize)
 
 
-def content_lambda_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_content_lambda(shape: Shape, itemsize: int = 4) -> Count:
     """y_n = λcᵀ q_n, λc = Σ_m K̄_m V_mᵀ: b·m·u·k·v multiply-adds to make it, b·h·n·k·v to apply it; λc is b·k·v."""
     s = shape
-    return Cost(s.b * s.m * s.u * s.k * s.v + _apply(s), s.b * s.k * s.v, itemsize)
+    return Count(s.b * s.m * s.u * s.k * s.v + _apply(s), s.b * s.k * s.v, itemsize)
 
 
-def position_lambda_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_position_lambda(shape: Shape, itemsize: int = 4) -> Count:
     """y_n = λp_nᵀ q_n, λp_n = Σ_m E_nm V_mᵀ.
 
     Multiply-adds: b·n·m·u·k·v for the λp_n, b·h·n·k·v to apply them. Stored: n·m·u·k embeddings, one set for the whole
     batch, and b·n·k·v for the λp_n. In Θ: time bnmkv, space knm + bnkv.
     """
     s = shape
-    return Cost(
+    return Count(
         s.b * s.n * s.m * s.u * s.k * s.v + _apply(s),
         s.n * s.m * s.u * s.k + s.b * s.n * s.k * s.v,
         itemsize,
     )
 
 
-def lambda_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_lambda(shape: Shape, itemsize: int = 4) -> Count:
     """y_n = (λc + λp_n)ᵀ q_n: both lambdas made, added, and applied once."""
-    content, position = content_lambda_cost(shape), position_lambda_cost(shape)
-    return Cost(
+    content, position = count_content_lambda(shape), count_position_lambda(shape)
+    return Count(
         content.multiply_adds + position.multiply_adds - _apply(shape),
         content.numbers + position.numbers,
         itemsize,
     )
 
 
-def lambda_convolution_cost(shape: Shape, itemsize: int = 4) -> Cost:
+def count_lambda_convolution(shape: Shape, itemsize: int = 4) -> Count:
     """y_n = (λc + λp_n)ᵀ q_n where λp_n sees a window of r offsets only, as a convolution.
 
     ``shape.m`` is r, the offsets of the window (23² for scope 23); the content lambda sees all n positions. Nothing is
@@ -115,7 +117,7 @@ def lambda_convolution_cost(shape: Shape, itemsize: int = 4) -> Cost:
     beyond the picture's edge count: the convolution multiplies by their zeros.
     """
     s = shape
-    return Cost(
+    return Count(
         s.b * s.n * (s.m + 1) * s.u * s.k * s.v + _apply(s),
         s.m * s.u * s.k + s.b * s.n * s.k * s.v + s.b * s.k * s.v,
         itemsize,

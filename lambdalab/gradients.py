@@ -32,26 +32,30 @@ def gradient_norm(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def largest_shares(model: nn.Module, images: Tensor, layers: Sequence[str]) -> list[float]:
-    """Return, for each layer, the largest share of a batch's energy held by one picture: max_b Σy_b² / Σ_b Σy_b².
+def energy_shares(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Tensor:
+    """Return every picture's share of a batch's energy at the outputs y of some layers: Σy_b² / Σ_b Σy_b².
 
-    1/b says that all pictures are equally loud, 1 that one drowns out all others. Works on a copy, in training mode.
+    A row of shares 1/b says that all pictures are equally loud, a 1 that one drowns out all others. Works on a copy,
+    in training mode.
 
     Args:
         model: any model.
         images: its input, (b, C, H, W).
-        layers: names of submodules, as ``model.named_modules()`` gives them, whose outputs y are measured.
+        layers: names of submodules, as ``model.named_modules()`` gives them.
+
+    Returns:
+        (len(layers), b), rows that sum to 1, in the order of ``layers``.
     """
     student, shares = copy.deepcopy(model).train(), {}
 
     def measure(name: str):
         def hook(module: nn.Module, inputs: tuple, y: Tensor) -> None:
             energy = y.double().square().flatten(1).sum(dim=1)
-            shares[name] = (energy.max() / energy.sum()).item()
+            shares[name] = energy / energy.sum()
 
         return hook
 
     for name in layers:
         student.get_submodule(name).register_forward_hook(measure(name))
     student(images)
-    return [shares[name] for name in layers]
+    return torch.stack([shares[name] for name in layers])

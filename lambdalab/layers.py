@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
-from lambdalab.errors import UserError
-
-# Up to this many pixels a sum over all n·m pairs, one matrix product, is cheaper than a convolution whose window
-# would mostly cover padding.
-DENSE_PIXELS = 14 * 14
+from lambdalab import contraction, planner
+from lambdalab.equations import content_lambda
+from lambdalab.errors import UserError, did_you_mean
+from lambdalab.work import ORDERS, TILE_BYTES, Shape
 
 
 class Projections(NamedTuple):
@@ -53,10 +51,13 @@ class LambdaLayer(nn.Module):
         size: (H, W) of the pictures; needed for the global context only.
         content: whether to have a content lambda.
         position: whether to have a position lambda.
+        contraction: the order of the position term's sums, by name, or "auto": the one that ``planner`` predicts to be
+            the quickest. All give the same result to rounding; ``layer.plan(size)`` shows what each costs.
+        tile_bytes: the most memory for a tile of the map where the order is "dense" or "banded".
 
     Raises:
         UserError: if a number is not positive, heads do not divide dim_out, scope is even, size is missing or not
-            wanted, or neither lambda is left.
+            wanted, contraction is unknown, or neither lambda is left.
     """
 
     def __init__(
@@ -71,15 +72,32 @@ class LambdaLayer(nn.Module):
         size: tuple[int, int] | None = None,
         content: bool = True,
         position: bool = True,
+        contraction: str = "auto",
+        tile_bytes: int = TILE_BYTES,
     ):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
-        check_shape(dim=dim, dim_out=dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope, size=size)
+        check_shape(
+            dim=dim,
+            dim_out=dim_out,
+            dim_k=dim_k,
+            heads=heads,
+            dim_u=dim_u,
+            scope=scope,
+            size=size,
+            tile_bytes=tile_bytes,
+        )
         if not (content or position):
             raise UserError("a lambda layer needs content=True or position=True, or both")
+        if contraction not in ("auto", *ORDERS):
+            raise UserError(
+                f"unknown contraction '{contraction}'{did_you_mean(contraction, ORDERS)} "
+                f"(there are auto, {', '.join(ORDERS)})"
+            )
         self.dim, self.dim_out, self.dim_k, self.heads, self.dim_u = dim, dim_out, dim_k, heads, dim_u
         self.dim_v = dim_out // heads
         self.scope, self.size, self.content, self.position = scope, size, content, position
+        self.contraction, self.tile_bytes = contraction, tile_bytes
 
         self.to_q = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.norm_q = nn.BatchNorm2d(heads * dim_k)
@@ -100,20 +118,25 @@ class LambdaLayer(nn.Module):
             nn.init.normal_(self.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
-        queries, content, position = self.lambdas(x)
-        parts = [apply_lambda(queries, each) for each in (content, position) if each is not None]
-        y = sum(parts[1:], parts[0])  # (b, h, n, v)
-        return y.transpose(2, 3).reshape(x.shape[0], self.dim_out, *x.shape[2:])
+        queries, keys, values = self._read(x)
+        parts = []
+        if self.content:
+            parts.append(contraction.content_term(queries, keys, values))
+        if self.position:
+            parts.append(self._position_term(queries, values))
+        return sum(parts[1:], parts[0]).flatten(3).permute(0, 3, 1, 2)
 
     def lambdas(self, x: Tensor) -> Lambdas:
         """Return the queries and both lambdas for x, (b, dim, H, W); a lambda that is switched off is ``None``.
 
+        ``forward`` never forms the position lambdas unless that is the cheapest order.
+
         Raises:
-            UserError: if x has other channels than ``dim``, or another size than the global context's.
+            UserError: as ``project``.
         """
         queries, keys, values = self.project(x)
         content = content_lambda(keys, values) if self.content else None
-        position = self._position_lambda(values, x.shape[2:]) if self.position else None
+        position = contraction.position_lambdas(values, self.embedding, x.shape[2:]) if self.position else None
         return Lambdas(queries, content, position)
 
     def project(self, x: Tensor) -> Projections:
@@ -122,26 +145,48 @@ class LambdaLayer(nn.Module):
         Raises:
             UserError: if x has other channels than ``dim``, or another size than the global context's.
         """
-        self._check_input(x)
-        b, keys = x.shape[0], None
-        queries = self.norm_q(self.to_q(x)).reshape(b, self.heads, self.dim_k, -1).transpose(2, 3)
-        if self.content:
-            keys = self.to_k(x).reshape(b, self.dim_u, self.dim_k, -1).permute(0, 3, 1, 2)
-        values = self.norm_v(self.to_v(x)).reshape(b, self.dim_u, self.dim_v, -1).permute(0, 3, 1, 2)
-        return Projections(queries, keys, values)
+        queries, keys, values = self._read(x)
+        return Projections(queries.flatten(1, 2).transpose(1, 2), keys, values.flatten(1, 2))
 
-    def _position_lambda(self, values: Tensor, size: tuple[int, int]) -> Tensor:
-        """λp, (b, n, k, v), of values (b, m, u, v): as one sum over all pairs, or as a convolution on large maps."""
-        if self.size is not None or size[0] * size[1] <= DENSE_PIXELS:
-            return position_lambda(relative_embeddings(self.embedding, size), values)
-        # A map of length s has offsets −(s−1) … s−1 only: what of the window lies beyond can never be used.
-        beyond = [max(0, self.scope // 2 - (length - 1)) for length in size]
-        window = self.embedding[:, :, beyond[0] : self.scope - beyond[0], beyond[1] : self.scope - beyond[1]]
-        padding = (window.shape[2] // 2, window.shape[3] // 2)
-        b = values.shape[0]
-        maps = values.permute(0, 3, 2, 1).reshape(b * self.dim_v, self.dim_u, *size)
-        position = F.conv2d(maps, window, padding=padding)  # (b·v, k, H, W)
-        return position.reshape(b, self.dim_v, self.dim_k, -1).permute(0, 3, 2, 1)
+    def plan(self, size: tuple[int, int], batch: int = 32, *, measure: bool = False) -> "planner.Plan":
+        """Return the order of the sums chosen for pictures of a size (H, W), with the alternatives; print it to see.
+
+        For the layer as it is: its device, data type, mode (training or not) and ``contraction``.
+
+        Args:
+            size: (H, W).
+            batch: pictures.
+            measure: whether to time every order as well.
+
+        Raises:
+            UserError: if the layer has no position lambda, and so nothing to plan.
+        """
+        if not self.position:
+            raise UserError("a layer without a position lambda has one order only: there is nothing to plan")
+        weight = self.to_v.weight
+        shape = Shape(
+            *(batch, *size, self.dim_k, self.dim_v, self.heads, self.dim_u),
+            window=tuple(contraction.crop(self.embedding, size).shape[2:]),
+            device=weight.device.type,
+            dtype=weight.dtype,
+            training=self.training,
+        )
+        return planner.plan(shape, self.contraction, self.tile_bytes, measure=measure)
+
+    def _read(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Queries (b, H, W, h, k), keys (b, m, u, k), values (b, H, W, u, v): channels last, whatever x is."""
+        self._check_input(x)
+        pixels = x.permute(0, 2, 3, 1).contiguous()
+        queries = _linear(pixels, self.to_q, self.norm_q).unflatten(3, (self.heads, self.dim_k))
+        keys = _linear(pixels, self.to_k).flatten(1, 2).unflatten(2, (self.dim_u, self.dim_k)) if self.content else None
+        values = _linear(pixels, self.to_v, self.norm_v).unflatten(3, (self.dim_u, self.dim_v))
+        return queries, keys, values
+
+    def _position_term(self, queries: Tensor, values: Tensor) -> Tensor:
+        embedding = contraction.crop(self.embedding, queries.shape[1:3]).to(queries.dtype)
+        return contraction.position_term(
+            queries, values.to(queries.dtype), embedding, self.contraction, self.tile_bytes
+        )
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.dim:
@@ -178,3 +223,9 @@ def check_shape(*, heads: int, dim_out: int, scope: int | None, size: tuple[int,
         )
     if scope is not None and (scope < 1 or scope % 2 == 0):
         raise UserError(f"scope must be odd and at least 1, so that the window has a centre; got {scope}")
+
+
+def _linear(pixels: Tensor, conv: nn.Conv2d, norm: nn.Module | None = None) -> Tensor:
+    """A 1×1 convolution and its batch norm on (b, H, W, channels)."""
+    y = F.linear(pixels, conv.weight.flatten(1))
+    return y if norm is None else norm(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""What the first steps of training do to a network: each picture's share of a batch's energy, and the weights' norms.
+"""What the first steps of training do to the norms of a network's weights.
 
 A weight W in front of a batch norm does not change the output by growing, but the larger it is, the less a step turns
 it: its effective learning rate is lr/‖W‖². So one huge step freezes a network.
@@ -6,42 +6,13 @@ it: its effective learning rate is lr/‖W‖². So one huge step freezes a netw
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-@torch.no_grad()
-def energy_shares(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Tensor:
-    """Return every picture's share of a batch's energy at the outputs y of some layers: Σy_b² / Σ_b Σy_b².
-
-    ``gradients.largest_shares`` is the maximum of each row. Works on a copy, in training mode.
-
-    Args:
-        model: any model.
-        images: its input, (b, C, H, W).
-        layers: names of submodules, as ``model.named_modules()`` gives them.
-
-    Returns:
-        (len(layers), b), rows that sum to 1.
-    """
-    student, shares = copy.deepcopy(model).train(), {}
-
-    def measure(name: str):
-        def hook(module: nn.Module, inputs: tuple, y: Tensor) -> None:
-            energy = y.double().square().flatten(1).sum(dim=1)
-            shares[name] = energy / energy.sum()
-
-        return hook
-
-    for name in layers:
-        student.get_submodule(name).register_forward_hook(measure(name))
-    student(images)
-    return torch.stack([shares[name] for name in layers])
 
 
 def convolution_norms(model: nn.Module) -> dict[str, float]:

@@ -141,7 +141,7 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            image = _as_rgb(ImageOps.exif_transpose(image))
+            image = as_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # on broken files Pillow's decoders raise a dozen kinds besides OSError
         raise UserError(f"cannot read the picture {path}; replace or remove it ({type(error).__name__})") from error
     if size is not None:
@@ -149,7 +149,7 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
     return np.array(image)
 
 
-def _as_rgb(image: "Picture") -> "Picture":
+def as_rgb(image: "Picture") -> "Picture":
     """Return a picture of any mode as RGB; 16-bit grey keeps the upper byte, what is transparent is white."""
     from PIL import Image
 

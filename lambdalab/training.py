@@ -82,14 +82,8 @@ def fit(
     if run is not None:
         run.write_config(describe(model, data, config))
         _resume(run, state)
-    deadline = float("inf") if stop_after is None else time.monotonic() + stop_after
-    if state.epoch < config.epochs:
-        with stop_signals() as received, _bar(state, data, progress) as bar:
-            stopped = _train(state, data, run, bar, lambda: bool(received) or time.monotonic() >= deadline)
-        if received:
-            raise KeyboardInterrupt
-        if stopped:
-            return Fit(state.history, None, run and run.folder)
+    if state.epoch < config.epochs and _train_until(state, data, run, stop_after, progress):
+        return Fit(state.history, None, run and run.folder)
     model.load_state_dict(state.evaluated.state_dict())  # the average, if the recipe has one
     if run is not None and run.finished:
         return Fit(state.history, run.summary, run.folder)
@@ -162,6 +156,16 @@ def summarise(state: TrainState, data: ImageData) -> dict:
         "seconds": round(sum(row["seconds"] for row in state.history), 3),
         "device": state.device.type,
     }
+
+
+def _train_until(state: TrainState, data: ImageData, run: Run | None, stop_after: float | None, progress: bool) -> bool:
+    """Train under a bar until the end, the deadline or a signal; True if stopped before the end."""
+    deadline = float("inf") if stop_after is None else time.monotonic() + stop_after
+    with stop_signals() as received, _bar(state, data, progress) as bar:
+        stopped = _train(state, data, run, bar, lambda: bool(received) or time.monotonic() >= deadline)
+    if received:
+        raise KeyboardInterrupt
+    return stopped
 
 
 def _train(state: TrainState, data: ImageData, run: Run | None, bar, stop: Callable[[], bool]) -> bool:

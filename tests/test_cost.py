@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from math import prod
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lambdalab import LambdaLayer, SelfAttention2d, UserError, count_parameters, layers
+from lambdalab import LambdaLayer, SelfAttention2d, UserError, count_parameters
 from lambdalab.cost import (
     COUNTS,
     Cost,
@@ -84,7 +85,8 @@ def test_lambda_layer(size, batch, dim_k, heads, dim_u, scope, parts):
     shape = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
     shape |= dict(zip(("content", "position"), parts, strict=True))
     cost = lambda_cost(6, size, 8, **shape, batch=batch)
-    layer = lambda: LambdaLayer(6, 8, **shape, size=None if scope else size)  # noqa: E731
+    order = {"contraction": "convolve" if scope else "lambda"}
+    layer = lambda: LambdaLayer(6, 8, **shape, **order, size=None if scope else size)  # noqa: E731
     check(layer, 6, size, batch, cost)
     # PyTorch keeps copies besides, of K̄, V, Q and λ in other orders, and never less.
     kept = kept_numbers(layer(), torch.randn(batch, 6, *size))
@@ -109,13 +111,13 @@ def test_pairs_by_loop(size, scope):
     inside = sum(abs(n[0] - m[0]) <= r and abs(n[1] - m[1]) <= r for n, m in product(positions, repeat=2))
     assert pairs(size, scope, "inside") == inside
     assert pairs(size, scope, "paper") == sum(min(scope**2, len(positions)) for _ in positions)
-    assert pairs(size, scope, "computed") == len(positions) ** 2
+    assert pairs(size, scope, "computed") == sum(prod(min(scope, 2 * side - 1) for side in size) for _ in positions)
     assert inside <= min(pairs(size, scope, count) for count in COUNTS)
     assert {pairs(size, None, count) for count in COUNTS} == {len(positions) ** 2}
 
 
-def test_large_maps_are_a_padded_convolution():
-    side = round(layers.DENSE_PIXELS**0.5) + 1
+def test_computed_is_a_padded_convolution():
+    side = 15
     assert pairs((side, side), 23) == side**2 * 23**2
     assert pairs((2, 300), 23) == 600 * 3 * 23
     assert pairs((side, side), 23, "inside") < pairs((side, side), 23, "paper") <= pairs((side, side), 23)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lambdalab.explorers import ShapeExplorer
 from lambdalab.explorers.shape import compare, explain
-from lambdalab.formulas import Cost, Shape, attention_cost, lambda_cost
+from lambdalab.formulas import Count, Shape, count_attention, count_lambda
 
 START = Shape(n=64, m=64, k=16, v=8, h=4, b=32)
 size = st.integers(1, 300)
@@ -44,11 +44,11 @@ def test_the_numbers_put_in_give_the_totals(shape):
     rows = re.findall(r">= ([\d·+() ]+) = <b>([\d,]+)</b>", explain(shape))
     totals = [int(total.replace(",", "")) for _, total in rows]
     assert [eval(put_in.replace("·", "*")) for put_in, _ in rows] == totals
-    attention, lambdas = attention_cost(shape), lambda_cost(shape)
+    attention, lambdas = count_attention(shape), count_lambda(shape)
     assert totals == [attention.numbers, lambdas.numbers, attention.multiply_adds, lambdas.multiply_adds]
 
 
 def test_says_which_one_is_larger_and_by_how_much():
-    said = compare(Cost(multiply_adds=10, numbers=30), Cost(multiply_adds=40, numbers=10))
+    said = compare(Count(multiply_adds=10, numbers=30), Count(multiply_adds=40, numbers=10))
     assert said == "Here the lambda layer stores 3 times less than attention, and multiplies 4 times more than it does."
-    assert "stores exactly as much as attention" in compare(Cost(1, 1), Cost(2, 1))
+    assert "stores exactly as much as attention" in compare(Count(1, 1), Count(2, 1))

@@ -5,7 +5,7 @@ import torch
 from matplotlib import pyplot
 
 from lambdalab.figures import plot_growth, plot_listening, plot_shape, plot_two_orders, write_bytes
-from lambdalab.formulas import Shape, attention_cost, lambda_convolution_cost, lambda_cost
+from lambdalab.formulas import Shape, count_attention, count_lambda, count_lambda_convolution
 
 SHAPE = Shape(n=64, m=64, k=16, v=8, h=4, b=32)
 
@@ -46,21 +46,21 @@ def test_growth_draws_the_formulas():
     figure = plot_growth(SHAPE, 7, [4, 8, 16]).get_figure()
     stored, work = figure.axes[:2]
     at = {side: Shape(**vars(SHAPE) | {"n": side**2, "m": side**2}) for side in (4, 8, 16)}
-    for ax, of in ((stored, lambda cost: cost.bytes), (work, lambda cost: cost.multiply_adds)):
+    for ax, of in ((stored, lambda count: count.bytes), (work, lambda count: count.multiply_adds)):
         lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
-        assert lines["attention"] == [of(attention_cost(shape)) for shape in at.values()]
-        assert lines["lambda, global"] == [of(lambda_cost(shape)) for shape in at.values()]
+        assert lines["attention"] == [of(count_attention(shape)) for shape in at.values()]
+        assert lines["lambda, global"] == [of(count_lambda(shape)) for shape in at.values()]
         windows = [Shape(**vars(shape) | {"m": 49}) for shape in at.values()]
-        assert lines["lambda convolution, scope 7"] == [of(lambda_convolution_cost(shape)) for shape in windows]
+        assert lines["lambda convolution, scope 7"] == [of(count_lambda_convolution(shape)) for shape in windows]
         assert ax.get_xscale() == ax.get_yscale() == "log"
 
 
-def test_bars_are_as_long_as_the_costs():
+def test_bars_are_as_long_as_the_counts():
     stored, work = plot_shape(SHAPE).get_figure().axes
-    costs = attention_cost(SHAPE), lambda_cost(SHAPE)
-    assert [bar.get_width() for bar in stored.patches] == [cost.bytes for cost in costs]
-    assert [bar.get_width() for bar in work.patches] == [cost.multiply_adds for cost in costs]
-    assert [text.get_text() for text in stored.texts] == [write_bytes(cost.bytes) for cost in costs]
+    counts = count_attention(SHAPE), count_lambda(SHAPE)
+    assert [bar.get_width() for bar in stored.patches] == [count.bytes for count in counts]
+    assert [bar.get_width() for bar in work.patches] == [count.multiply_adds for count in counts]
+    assert [text.get_text() for text in stored.texts] == [write_bytes(count.bytes) for count in counts]
     # 32·4·64·64·24 = 12,582,912 and 32·64·64·128 + 32·64·128 + 32·4·64·128 = 18,087,936
     assert [text.get_text() for text in work.texts] == ["1.3·10⁷", "1.8·10⁷"]
 

@@ -9,14 +9,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalab import UserError, apply_lambda, content_lambda, position_lambda
 from lambdalab.formulas import (
-    Cost,
+    Count,
     Shape,
-    attention_cost,
-    content_lambda_cost,
-    lambda_convolution_cost,
-    lambda_cost,
-    linear_attention_cost,
-    position_lambda_cost,
+    count_attention,
+    count_content_lambda,
+    count_lambda,
+    count_lambda_convolution,
+    count_linear_attention,
+    count_position_lambda,
 )
 
 # Sizes of at least 2: torch leaves out of its count an einsum that needs no sum over an axis of length 1.
@@ -47,8 +47,8 @@ def test_attention(s):
         torch.einsum("bhnm,bhmv->bhnv", attention, values)
         return [attention]
 
-    cost = attention_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_attention(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,8 +61,8 @@ def test_linear_attention(s):
         torch.einsum("bhnk,bhkv->bhnv", queries, summary) / torch.einsum("bhnk,bhk->bhn", queries, total).unsqueeze(-1)
         return [summary, total]
 
-    cost = linear_attention_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_linear_attention(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @settings(max_examples=25, deadline=None)
@@ -74,8 +74,8 @@ def test_content_lambda(s):
         apply_lambda(queries, content)
         return [content]
 
-    cost = content_lambda_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_content_lambda(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,8 +87,8 @@ def test_position_lambda(s):
         apply_lambda(queries, position)
         return [embeddings, position]
 
-    cost = position_lambda_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_position_lambda(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @settings(max_examples=25, deadline=None)
@@ -100,8 +100,8 @@ def test_both_lambdas(s):
         apply_lambda(queries, content.unsqueeze(1) + position)
         return [content, embeddings, position]
 
-    cost = lambda_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_lambda(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @settings(max_examples=25, deadline=None)
@@ -119,42 +119,42 @@ def test_lambda_convolution(s, side, scope):
         apply_lambda(queries, content.unsqueeze(1) + position_of)
         return [table, position, content]
 
-    cost = lambda_convolution_cost(s)
-    assert (cost.multiply_adds, cost.numbers) == counted(work)
+    count = count_lambda_convolution(s)
+    assert (count.multiply_adds, count.numbers) == counted(work)
 
 
 @given(shapes)
 def test_what_grows_with_heads_and_batch(s):
     """Multi-query: more heads cost attention another map each, and a lambda only its application."""
     more = Shape(**vars(s) | {"h": 2 * s.h})
-    assert attention_cost(more).numbers == 2 * attention_cost(s).numbers
-    assert lambda_cost(more).numbers == lambda_cost(s).numbers
-    assert lambda_cost(more).multiply_adds - lambda_cost(s).multiply_adds == s.b * s.h * s.n * s.k * s.v
+    assert count_attention(more).numbers == 2 * count_attention(s).numbers
+    assert count_lambda(more).numbers == count_lambda(s).numbers
+    assert count_lambda(more).multiply_adds - count_lambda(s).multiply_adds == s.b * s.h * s.n * s.k * s.v
     larger = Shape(**vars(s) | {"b": 2 * s.b})
-    assert 2 * lambda_cost(s).numbers - lambda_cost(larger).numbers == s.n * s.m * s.u * s.k
+    assert 2 * count_lambda(s).numbers - count_lambda(larger).numbers == s.n * s.m * s.u * s.k
 
 
 def test_bytes_are_numbers_of_so_many_bytes():
-    assert Cost(1, 10).bytes == 40
+    assert Count(1, 10).bytes == 40
     shape = Shape(n=2, m=3, k=4, v=5, h=6, b=7)
-    for cost in (
-        attention_cost,
-        linear_attention_cost,
-        content_lambda_cost,
-        position_lambda_cost,
-        lambda_cost,
-        lambda_convolution_cost,
+    for count in (
+        count_attention,
+        count_linear_attention,
+        count_content_lambda,
+        count_position_lambda,
+        count_lambda,
+        count_lambda_convolution,
     ):
-        assert cost(shape, itemsize=2).bytes == 2 * cost(shape).numbers
-        assert cost(shape).bytes == 4 * cost(shape).numbers
+        assert count(shape, itemsize=2).bytes == 2 * count(shape).numbers
+        assert count(shape).bytes == 4 * count(shape).numbers
 
 
 def test_a_number_of_the_papers_size_by_hand():
     """n = m = 32², k = 16, h = 4, d = 256, 128 pictures: written out, not computed by the same expressions."""
     shape = Shape(n=1024, m=1024, k=16, v=64, h=4, b=128)
     assert shape.d == 256
-    assert attention_cost(shape) == Cost(multiply_adds=42_949_672_960, numbers=536_870_912)
-    assert lambda_cost(shape).numbers == 16_777_216 + 134_217_728 + 131_072
+    assert count_attention(shape) == Count(multiply_adds=42_949_672_960, numbers=536_870_912)
+    assert count_lambda(shape).numbers == 16_777_216 + 134_217_728 + 131_072
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"m": -1}, {"k": 1.5}, {"v": None}, {"h": "4"}, {"u": 0}])

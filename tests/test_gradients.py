@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lambdalab.gradients import gradient_norm, largest_shares
+from lambdalab.gradients import energy_shares, gradient_norm
 from lambdalab.models import create_model
 from lambdalab.original import OriginalLambdaLayer
 
@@ -48,7 +48,7 @@ def test_the_model_stays_as_it_is():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x, labels = torch.randn(6, 1, 8, 8), torch.arange(6)
     first = gradient_norm(model, x, labels)
-    largest_shares(model, x, ["stem"])
+    energy_shares(model, x, ["stem"])
     assert gradient_norm(model, x, labels) == first > 0
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not model.training and all(weight.grad is None for weight in model.parameters())
@@ -69,14 +69,18 @@ def test_norm_is_that_of_training_mode():
 def test_shares_are_energies_not_amplitudes(scales):
     model = nn.Sequential(nn.Identity(), nn.Flatten())
     x = torch.tensor(scales)[:, None, None, None] * torch.tensor([[[[1.0, -1.0], [-1.0, 1.0]]]])
-    by_hand = max(scale**2 for scale in scales) / sum(scale**2 for scale in scales)
-    assert largest_shares(model, x, ["0", "1"]) == pytest.approx([by_hand] * 2, rel=1e-5)
+    by_hand = [scale**2 / sum(each**2 for each in scales) for scale in scales]
+    shares = energy_shares(model, x, ["0", "1"])
+    assert shares.shape == (2, len(scales))
+    for row in shares.tolist():
+        assert row == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_shares_come_in_the_order_asked_for():
     model = nn.Sequential(nn.Identity(), nn.ReLU())
     x = torch.tensor([3.0, -4.0])[:, None, None, None]
-    assert largest_shares(model, x, ["1", "0"]) == pytest.approx([1, 16 / 25])
+    after, before = energy_shares(model, x, ["1", "0"]).tolist()
+    assert after == pytest.approx([1, 0]) and before == pytest.approx([9 / 25, 16 / 25])
 
 
 def test_gamma_zero_keeps_the_original_network_calm():
@@ -89,6 +93,6 @@ def test_gamma_zero_keeps_the_original_network_calm():
         layers = [name for name, module in model.named_modules() if isinstance(module, OriginalLambdaLayer)]
         assert len(layers) == 16
         norms.append(gradient_norm(model, x, labels))
-        shares.append(largest_shares(model, x, layers))
+        shares.append(energy_shares(model, x, layers).amax(dim=1).tolist())
     assert norms[0] > 1e4 and norms[1] < 100
     assert max(shares[0]) > 0.9 and shares[0][0] == pytest.approx(shares[1][0]) and max(shares[1]) < 0.5

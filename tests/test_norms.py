@@ -1,4 +1,4 @@
-"""Energy shares and weight norms against what is worked out by hand; the log's figures draw what the log says."""
+"""Weight norms against what is worked out by hand; the log's figures draw what the log says."""
 
 import math
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lambdalab.gradients import gradient_norm, largest_shares
-from lambdalab.norms import convolution_norms, energy_shares, norms_over_steps
+from lambdalab.gradients import gradient_norm
+from lambdalab.norms import convolution_norms, norms_over_steps
 
 torch.set_num_threads(1)
 
@@ -22,26 +22,6 @@ def linear_step(weight, x, labels):
     error = probabilities.clone()
     error[range(len(labels)), labels] -= 1
     return loss, error.T @ x / len(labels)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=9))
-def test_shares_are_each_pictures_energy(scales):
-    x = torch.tensor(scales)[:, None, None, None] * torch.tensor([[[[1.0, -1.0], [-1.0, 1.0]]]])
-    model = nn.Sequential(nn.Identity(), nn.Flatten())
-    shares = energy_shares(model, x, ["1", "0"])
-    by_hand = [scale**2 / sum(each**2 for each in scales) for scale in scales]
-    assert shares.shape == (2, len(scales))
-    assert shares[0].tolist() == pytest.approx(by_hand, rel=1e-5)
-    assert shares.amax(dim=1).tolist() == pytest.approx(largest_shares(model, x, ["1", "0"]))
-
-
-def test_shares_leave_the_model_alone():
-    model = nn.Sequential(nn.BatchNorm2d(2)).eval()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    energy_shares(model, torch.randn(4, 2, 3, 3) + 5, ["0"])
-    assert not model.training and not model[0]._forward_hooks
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_norms_are_of_convolutions_in_order():

@@ -28,6 +28,7 @@ class Explorer(ipywidgets.VBox):
         self.text = ipywidgets.HTML()
         for name, control in controls.items():
             control.description = control.description or name
+            control.style.description_width = "7.5em"  # Jupyter's own width cuts off "intra-depth u"
             control.observe(self._refresh, names="value")
         super().__init__([ipywidgets.VBox(list(controls.values())), self.picture, self.text])
         self._refresh()

@@ -6,7 +6,7 @@ import ipywidgets
 
 from lambdalab.explorers.base import Explorer
 from lambdalab.figures.context import plot_shape, write_bytes
-from lambdalab.formulas import Cost, Shape, attention_cost, lambda_cost
+from lambdalab.formulas import Count, Shape, count_attention, count_lambda
 
 LARGEST = {"n": 4096, "m": 4096, "k": 64, "v": 256, "h": 16, "b": 256}
 MEANING = {"n": "queries", "m": "context", "k": "key depth", "v": "value depth", "h": "heads", "b": "batch"}
@@ -26,7 +26,6 @@ class ShapeExplorer(Explorer):
                 min=1,
                 max=max(largest, getattr(shape, letter)),
                 description=f"{letter}, {MEANING[letter]}",
-                style={"description_width": "7.5em"},
                 layout={"width": "32em"},
             )
             for letter, largest in LARGEST.items()
@@ -35,9 +34,9 @@ class ShapeExplorer(Explorer):
 
 
 def explain(shape: Shape) -> str:
-    """Return the formulas of both costs with the numbers put in, as HTML, for a lambda layer with u = 1."""
+    """Return the formulas of both counts with the numbers put in, as HTML, for a lambda layer with u = 1."""
     shape = replace(shape, u=1)
-    attention, lambdas = attention_cost(shape), lambda_cost(shape)
+    attention, lambdas = count_attention(shape), count_lambda(shape)
     rows = (
         ("attention stores", "b·h·n·m", attention.numbers, f" = {write_bytes(attention.bytes)}"),
         ("lambda stores", "n·m·k + b·n·k·v + b·k·v", lambdas.numbers, f" = {write_bytes(lambdas.bytes)}"),
@@ -58,7 +57,7 @@ def put_in(formula: str, shape: Shape) -> str:
     return "".join(str(vars(shape).get(letter, letter)) for letter in formula)
 
 
-def compare(attention: Cost, lambdas: Cost) -> str:
+def compare(attention: Count, lambdas: Count) -> str:
     """Say in a sentence which of the two stores and multiplies more, and by what factor."""
     ratios = {
         "stores": lambdas.numbers / attention.numbers,

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lambdalab.figures.base import SIGNED, new_axes, plot_matrix
-from lambdalab.formulas import Shape, attention_cost, content_lambda_cost, lambda_convolution_cost, lambda_cost
+from lambdalab.formulas import Shape, count_attention, count_content_lambda, count_lambda, count_lambda_convolution
 
 UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
@@ -99,18 +99,18 @@ def plot_growth(shape: Shape, scope: int, sides: list[int]):
     axes = new_axes(11, 4.4, columns=2)
     colours = seaborn.color_palette("colorblind")
     kinds = (
-        ("attention", attention_cost, "-", "o"),
-        ("lambda, global", lambda_cost, "-", "s"),
-        (f"lambda convolution, scope {scope}", lambda_convolution_cost, "--", "^"),
-        ("content lambda alone", content_lambda_cost, ":", "d"),
+        ("attention", count_attention, "-", "o"),
+        ("lambda, global", count_lambda, "-", "s"),
+        (f"lambda convolution, scope {scope}", count_lambda_convolution, "--", "^"),
+        ("content lambda alone", count_content_lambda, ":", "d"),
     )
     pixels = [side * side for side in sides]
-    for (name, cost_of, style, marker), colour in zip(kinds, colours, strict=False):
-        window = scope * scope if cost_of is lambda_convolution_cost else None
-        costs = [cost_of(Shape(**vars(shape) | {"n": n, "m": window or n})) for n in pixels]
+    for (name, count, style, marker), colour in zip(kinds, colours, strict=False):
+        window = scope * scope if count is count_lambda_convolution else None
+        counts = [count(Shape(**vars(shape) | {"n": n, "m": window or n})) for n in pixels]
         look = {"label": name, "color": colour, "marker": marker, "markersize": 5, "linestyle": style}
-        axes[0].loglog(pixels, [cost.bytes for cost in costs], **look)
-        axes[1].loglog(pixels, [cost.multiply_adds for cost in costs], **look)
+        axes[0].loglog(pixels, [made.bytes for made in counts], **look)
+        axes[1].loglog(pixels, [made.multiply_adds for made in counts], **look)
     for ax in axes:
         ax.set_xticks(pixels, [f"{side}²" for side in sides], minor=False)
         ax.set_xticks([], minor=True)
@@ -131,10 +131,10 @@ def plot_shape(shape: Shape):
 
     axes = new_axes(9, 2.6, columns=2)
     colours = seaborn.color_palette("colorblind")
-    costs = attention_cost(shape), lambda_cost(shape)
+    counts = count_attention(shape), count_lambda(shape)
     panels = (
-        ("stored for the backward pass", "bytes", [cost.bytes for cost in costs], write_bytes),
-        ("work of the forward pass", "multiply-adds", [cost.multiply_adds for cost in costs], _write_power),
+        ("stored for the backward pass", "bytes", [made.bytes for made in counts], write_bytes),
+        ("work of the forward pass", "multiply-adds", [made.multiply_adds for made in counts], _write_power),
     )
     for ax, (title, unit, amounts, write) in zip(axes, panels, strict=True):
         bars = ax.barh(["attention", "lambda"], amounts, color=colours[:2], log=True)

@@ -164,7 +164,7 @@ def plot_loudest(shares: dict[str, Tensor]):
     """Draw each picture's share of a batch's energy, block after block, a heat map for each network.
 
     Args:
-        shares: by the network's name ``norms.energy_shares``, (blocks, b).
+        shares: by the network's name ``gradients.energy_shares``, (blocks, b).
 
     Returns:
         The first Axes.

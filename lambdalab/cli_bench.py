@@ -1,0 +1,245 @@
+"""`lambdalab bench`: lambdalab's layers and networks against others, in time and memory."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FIGURES = (".png", ".svg", ".pdf")
+
+
+def _drawable(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a figure's file before the measuring starts, not after."""
+    if path is not None and path.suffix not in _FIGURES:
+        raise click.BadParameter(f"a figure's name must end in one of {', '.join(_FIGURES)}; got '{path.name}'")
+    return path
+
+
+_COMMON = [
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        type=click.Choice(["cpu", "cuda"]),
+        help="where; cpu is one thread",
+    ),
+    click.option("--csv", "csv_file", type=_FILE, help="a file for all that was measured"),
+    click.option("--figure", type=_FILE, callback=_drawable, help="a file for the figure: .png, .svg or .pdf"),
+]
+_PRODUCTS = [
+    click.option(
+        "--dtype",
+        default="float32",
+        show_default=True,
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="of the products; others than float32 by autocast",
+    ),
+    click.option(
+        "--onednn", is_flag=True, help="let oneDNN do the float32 products, for all sides; refused where it would round"
+    ),
+    click.option("--memory", is_flag=True, help="measure peak memory too, each side in a process of its own"),
+]
+
+
+def _options(options: Iterable[Callable]) -> Callable:
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(list(options)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group("bench")
+def bench_command() -> None:
+    """Measure lambdalab's layers and networks against others.
+
+    Times are taken in rounds, every side in turn, so that a busy machine meets all alike; a ratio is the median of the
+    rounds' ratios, with its quartiles. Close other programs all the same.
+
+    \b
+    lambdalab bench layer --shapes 8x8                    six shapes, half a minute
+    lambdalab bench layer --csv layer.csv --figure layer.png
+    lambdalab bench model --depths 18 --sizes 32
+    lambdalab bench scaling --memory-limit 2000
+    """
+
+
+@bench_command.command("layer", short_help="a layer against its peers, shape by shape")
+@click.option(
+    "--against", metavar="PEERS", help="original, lambda-networks, timm, with commas  [all that are installed]"
+)
+@click.option("--shapes", metavar="FILTER", help="parts of shapes' names, or a whole name  [all]")
+@click.option("--contraction", default="auto", show_default=True, help="the order in which our layer sums")
+@click.option(
+    "--repeats", default=15, show_default=True, type=click.IntRange(1), help="rounds a shape and pass, at most"
+)
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="for a shape; two rounds are counted in any case",
+)
+@_options([*_PRODUCTS, *_COMMON])
+def layer_command(against, shapes, csv_file, figure, **settings) -> None:
+    """One layer, shape by shape: forward alone, and forward with backward.
+
+    A shape's name says it all: b32-c64-32x32-u4-r23 are 32 pictures of 64 channels and 32×32 pixels, u = 4, scope 23;
+    k = 16 and h = 4. A filter takes some of its parts with hyphens between them, alternatives with commas.
+
+    \b
+    lambdalab bench layer --shapes 32x32-u4,global --against timm
+    lambdalab bench layer --shapes b8-c96-20x30-u2-r15-k8-h3 --memory
+
+    timm's layer has no intra-depth u: where u > 1 it runs at u = 1, marked with a star, and its means are given with
+    and without these shapes.
+    """
+    from lambdalab.bench.layer import LayerBench
+    from lambdalab.bench.report import layer_summary, layer_tables
+    from lambdalab.bench.shapes import choose
+    from lambdalab.bench.sides import check_peers
+    from lambdalab.train_state import find_device
+
+    find_device(settings["device"])
+    chosen = choose(shapes)
+    bench = LayerBench(tuple(check_peers(against)), **settings)
+    rows = _with_bar(len(chosen), lambda progress: bench.rows(chosen, progress))
+    _print(layer_tables(rows), layer_summary(rows))
+    _save(rows, csv_file, figure, "plot_peers")
+
+
+@bench_command.command("model", short_help="a training step of whole networks")
+@click.option("--depths", default="18,50", show_default=True, metavar="LIST", help="of the networks")
+@click.option(
+    "--sizes", default="32,224", show_default=True, metavar="LIST", help="of the pictures; up to 64 with CIFAR's stem"
+)
+@click.option("--batch", type=click.IntRange(2), help="pictures a step  [32 small ones, 4 large ones]")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help="rounds, at most")
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="for a depth and size; two rounds are counted in any case",
+)
+@_options([*_PRODUCTS, *_COMMON])
+def model_command(depths, sizes, batch, csv_file, figure, **settings) -> None:
+    """A training step of a LambdaResNet, of the same with the original's layers, and of the ResNet of equal depth.
+
+    \b
+    lambdalab bench model --depths 18 --sizes 32 --batch 128
+    lambdalab bench model --depths 50 --sizes 224 --batch 8 --memory
+    """
+    from lambdalab.bench.model import ModelBench, cases
+    from lambdalab.bench.report import model_table
+    from lambdalab.train_state import find_device
+
+    find_device(settings["device"])
+    chosen = cases(_numbers(depths), _numbers(sizes), batch)
+    rows = _with_bar(len(chosen), lambda progress: ModelBench(**settings).rows(chosen, progress))
+    _print([model_table(rows)], [])
+    _save(rows, csv_file, figure, "plot_networks")
+
+
+@bench_command.command("scaling", short_help="time and memory as the picture grows")
+@click.option("--sizes", default="16,24,32,48,64,96,128", show_default=True, metavar="LIST", help="of the pictures")
+@click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="pictures a step")
+@click.option("--dim", default=64, show_default=True, type=click.IntRange(4), help="channels")
+@click.option(
+    "--memory-limit",
+    "limit_mb",
+    default=4000.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="MB; what would need more is not run",
+)
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help="rounds, at most")
+@click.option(
+    "--seconds",
+    default=40.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="for local scopes, and again for the global context",
+)
+@_options(_COMMON)
+def scaling_command(sizes, csv_file, figure, **settings) -> None:
+    """How time and memory grow with the picture, up to the limit of memory that you set.
+
+    Local scopes 7 and 23 grow with the pixels, the global context with pairs of pixels, like self-attention, which is
+    measured beside it. The exponent of time is the slope on logarithmic scales.
+    """
+    from lambdalab.bench.report import scaling_summary, scaling_table
+    from lambdalab.bench.scaling import ScalingBench
+    from lambdalab.train_state import find_device
+
+    find_device(settings["device"])
+    bench = ScalingBench(**settings)
+    sides = _numbers(sizes)
+    rows = _with_bar(None, lambda progress: bench.rows(sides, progress))
+    _print([scaling_table(rows)], scaling_summary(rows, bench.limit_mb))
+    _save(rows, csv_file, figure, "plot_scaling")
+
+
+def _numbers(text: str) -> list[int]:
+    from lambdalab.errors import UserError
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"'{text}' is no list of whole numbers; write it as 18,50") from None
+    if min(numbers) < 1:
+        raise UserError(f"numbers must be at least 1, got {min(numbers)}")
+    return numbers
+
+
+def _with_bar(total: int | None, measure: Callable) -> list[dict]:
+    """Call ``measure`` with a function that moves a progress bar on; without a terminal nothing is drawn."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, disable=None, bar_format=None if total else "{desc} ({elapsed})") as bar:
+        started = []
+
+        def progress(name: str) -> None:
+            bar.update(len(started) and 1)
+            started.append(name)
+            bar.set_description(name)
+
+        return measure(progress)
+
+
+def _print(tables: list, sentences: list[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, width=200)  # a table takes what it needs, and cuts no number off
+    for table in tables:
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=table.title, title_justify="left")
+        for index, column in enumerate(table.columns):
+            shown.add_column(column.replace("-", "-\n"), justify="left" if index == 0 else "right", no_wrap=True)
+        for lines in (table.lines, table.means):
+            for line in lines:
+                shown.add_row(*line)
+            shown.add_section()
+        console.print(shown)
+    for sentence in sentences:
+        click.echo(sentence)
+
+
+def _save(rows: list[dict], csv_file: Path | None, figure: Path | None, plot: str) -> None:
+    from lambdalab.bench.records import write_rows
+
+    if csv_file is not None:
+        write_rows(csv_file, rows)
+        click.echo(f"written to {csv_file}")
+    if figure is not None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from lambdalab.figures import bench
+
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        getattr(bench, plot)(rows).get_figure().savefig(figure, dpi=150)
+        click.echo(f"drawn to {figure}")
