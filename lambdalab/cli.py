@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lambdalab.cli_bench import bench_command
+from lambdalab.cli_replay import replay_command
 from lambdalab.cli_tables import tables_command
 from lambdalab.cli_train import results_command, train_command
 from lambdalab.errors import UserError, did_you_mean
@@ -76,6 +77,8 @@ def main(ctx: click.Context) -> None:
     lambdalab run 06_train -p epochs 5     run it, with five epochs
     lambdalab train --epochs 5             the same training without a notebook
     lambdalab tables                       the published tables, recounted
+    lambdalab bench layer --shapes 8x8     is this layer faster than the others?
+    lambdalab replay --list                the queue of runs behind the result tables
     lambdalab doctor                       is this machine ready?
 
     Notebooks are meant to be read in JupyterLab; `run` executes one from top to bottom and keeps the result.
@@ -171,6 +174,7 @@ main.add_command(train_command)
 main.add_command(results_command)
 main.add_command(tables_command)
 main.add_command(bench_command)
+main.add_command(replay_command)
 
 
 def _print_help(ctx: click.Context, notebook: str | None) -> None:

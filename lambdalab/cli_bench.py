@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from lambdalab.bench.console import numbers, print_tables, save, with_bar
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FIGURES = (".png", ".svg", ".pdf")
 
@@ -105,9 +107,9 @@ def layer_command(against, shapes, csv_file, figure, **settings) -> None:
     find_device(settings["device"])
     chosen = choose(shapes)
     bench = LayerBench(tuple(check_peers(against)), **settings)
-    rows = _with_bar(len(chosen), lambda progress: bench.rows(chosen, progress))
-    _print(layer_tables(rows), layer_summary(rows))
-    _save(rows, csv_file, figure, "plot_peers")
+    rows = with_bar(len(chosen), lambda progress: bench.rows(chosen, progress))
+    print_tables(layer_tables(rows), layer_summary(rows))
+    save(rows, csv_file, figure, "plot_peers")
 
 
 @bench_command.command("model", short_help="a training step of whole networks")
@@ -137,10 +139,10 @@ def model_command(depths, sizes, batch, csv_file, figure, **settings) -> None:
     from lambdalab.train_state import find_device
 
     find_device(settings["device"])
-    chosen = cases(_numbers(depths), _numbers(sizes), batch)
-    rows = _with_bar(len(chosen), lambda progress: ModelBench(**settings).rows(chosen, progress))
-    _print([model_table(rows)], [])
-    _save(rows, csv_file, figure, "plot_networks")
+    chosen = cases(numbers(depths), numbers(sizes), batch)
+    rows = with_bar(len(chosen), lambda progress: ModelBench(**settings).rows(chosen, progress))
+    print_tables([model_table(rows)], [])
+    save(rows, csv_file, figure, "plot_networks")
 
 
 @bench_command.command("scaling", short_help="time and memory as the picture grows")
@@ -176,70 +178,35 @@ def scaling_command(sizes, csv_file, figure, **settings) -> None:
 
     find_device(settings["device"])
     bench = ScalingBench(**settings)
-    sides = _numbers(sizes)
-    rows = _with_bar(None, lambda progress: bench.rows(sides, progress))
-    _print([scaling_table(rows)], scaling_summary(rows, bench.limit_mb))
-    _save(rows, csv_file, figure, "plot_scaling")
+    sides = numbers(sizes)
+    rows = with_bar(None, lambda progress: bench.rows(sides, progress))
+    print_tables([scaling_table(rows)], scaling_summary(rows, bench.limit_mb))
+    save(rows, csv_file, figure, "plot_scaling")
 
 
-def _numbers(text: str) -> list[int]:
-    from lambdalab.errors import UserError
+@bench_command.command("planner", short_help="is the planner's choice the quickest order?")
+@click.option("--shapes", "count", default=40, show_default=True, type=click.IntRange(1), help="how many, at random")
+@click.option("--seed", default=0, show_default=True, help="which")
+@click.option("--repeats", default=7, show_default=True, type=click.IntRange(1), help="rounds, at most")
+@click.option(
+    "--seconds",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="for a shape; two rounds are counted in any case",
+)
+@_options(_COMMON[:2])
+def planner_command(count, seed, csv_file, **settings) -> None:
+    """The position term of random shapes in every order: not square, odd channels, other k, h, u and scopes.
 
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"'{text}' is no list of whole numbers; write it as 18,50") from None
-    if min(numbers) < 1:
-        raise UserError(f"numbers must be at least 1, got {min(numbers)}")
-    return numbers
+    The planner chooses by counting, never by timing, so here it is put to the test: was its order the quickest?
+    """
+    from lambdalab.bench.planner import PlannerBench, random_shapes
+    from lambdalab.bench.report import planner_summary, planner_table
+    from lambdalab.train_state import find_device
 
-
-def _with_bar(total: int | None, measure: Callable) -> list[dict]:
-    """Call ``measure`` with a function that moves a progress bar on; without a terminal nothing is drawn."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, disable=None, bar_format=None if total else "{desc} ({elapsed})") as bar:
-        started = []
-
-        def progress(name: str) -> None:
-            bar.update(len(started) and 1)
-            started.append(name)
-            bar.set_description(name)
-
-        return measure(progress)
-
-
-def _print(tables: list, sentences: list[str]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(markup=False, highlight=False, width=200)  # a table takes what it needs, and cuts no number off
-    for table in tables:
-        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=table.title, title_justify="left")
-        for index, column in enumerate(table.columns):
-            shown.add_column(column.replace("-", "-\n"), justify="left" if index == 0 else "right", no_wrap=True)
-        for lines in (table.lines, table.means):
-            for line in lines:
-                shown.add_row(*line)
-            shown.add_section()
-        console.print(shown)
-    for sentence in sentences:
-        click.echo(sentence)
-
-
-def _save(rows: list[dict], csv_file: Path | None, figure: Path | None, plot: str) -> None:
-    from lambdalab.bench.records import write_rows
-
-    if csv_file is not None:
-        write_rows(csv_file, rows)
-        click.echo(f"written to {csv_file}")
-    if figure is not None:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from lambdalab.figures import bench
-
-        figure.parent.mkdir(parents=True, exist_ok=True)
-        getattr(bench, plot)(rows).get_figure().savefig(figure, dpi=150)
-        click.echo(f"drawn to {figure}")
+    find_device(settings["device"])
+    shapes = random_shapes(count, seed, settings["device"])
+    rows = with_bar(count, lambda progress: PlannerBench(**settings).rows(shapes, progress))
+    print_tables([planner_table(rows)], planner_summary(rows))
+    save(rows, csv_file)

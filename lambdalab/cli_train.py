@@ -63,8 +63,10 @@ def train_command(model, dataset, data_dir, download, out, stop_after, wants_mod
     lambdalab train                                                     the digits, a minute
     lambdalab train --model resnet11_tiny --seed 1                      a convolutional network
     lambdalab train --dataset folder --data-dir my_pictures --flip
+    torchrun --nproc-per-node 2 --no-python lambdalab train             one run in two processes
     """
     from lambdalab.experiment import Experiment, parse_duration
+    from lambdalab.processes import in_main_process
 
     if wants_models:
         return _print_models()
@@ -73,6 +75,8 @@ def train_command(model, dataset, data_dir, download, out, stop_after, wants_mod
     experiment = Experiment(model, dataset, TrainConfig(**options), data_dir, shape, download)
     folder = out or runs_dir() / f"{model}-{dataset}-{options['seed']}"
     result = experiment.run(folder, stop_after=seconds)
+    if not in_main_process():
+        return
     if result.finished:
         click.echo(f"{result.summary['headline']}\nall of it: {folder}")
     else:

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lambdalab import tiles, work
+from lambdalab.cuts import Tiling
 from lambdalab.equations import position_lambda, relative_embeddings
-from lambdalab.tiles import Tiling
-from lambdalab.work import TILE_BYTES, Shape
+from lambdalab.work import Shape
 
 
 def crop(embedding: Tensor, size: tuple[int, int]) -> Tensor:
@@ -71,7 +71,7 @@ def map_first(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling
 
 
 def position_term(
-    queries: Tensor, values: Tensor, embedding: Tensor, order: str = "auto", tile_bytes: int = TILE_BYTES
+    queries: Tensor, values: Tensor, embedding: Tensor, order: str = "auto", tile_bytes: int | None = None
 ) -> Tensor:
     """The position term in the quickest order for its shape, or in the one of this name (``work.ORDERS``).
 
@@ -84,7 +84,7 @@ def position_term(
     elif not torch.compiler.is_compiling():
         way = work.choose(shape_of(queries, values, embedding), order, tile_bytes)
         return compute(way.order, way.tiling, queries, values, embedding)
-    return compute(order, Tiling(0, 0, order, tile_bytes), queries, values, embedding)
+    return compute(order, Tiling(0, 0, order, tile_bytes or 0), queries, values, embedding)
 
 
 def compute(order: str, tiling: Tiling | None, queries: Tensor, values: Tensor, embedding: Tensor) -> Tensor:
@@ -133,22 +133,23 @@ _LIBRARY.define(f"position_term_gradients(Tensor grad, {_ARGUMENTS}) -> (Tensor,
 
 @torch.library.impl(_LIBRARY, "position_term", "CompositeExplicitAutograd")
 def _position_term(queries, values, embedding, *tiling):
-    return tiles.position_term(queries, values, embedding, _planned(queries, values, embedding, Tiling(*tiling)))
+    return tiles.position_term(queries, values, embedding, planned(queries, values, embedding, Tiling(*tiling)))
 
 
 @torch.library.impl(_LIBRARY, "position_term_gradients", "CompositeExplicitAutograd")
 def _position_term_gradients(grad, queries, values, embedding, *tiling):
-    tiling = _planned(queries, values, embedding, Tiling(*tiling))
+    tiling = planned(queries, values, embedding, Tiling(*tiling))
     return tiles.position_term_gradients(grad, queries, values, embedding, tiling)
 
 
-def _planned(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tiling:
+def planned(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tiling:
     """A tiling of no rows stands for one yet to be planned, of the order and the tile's bytes in its other fields."""
     if tiling.rows:
         return tiling
     orders = work.MAP_FIRST if tiling.share == "auto" else (tiling.share,)
     shape = shape_of(queries, values, embedding)._replace(training=True)
-    return next(way.tiling for way in work.alternatives(shape, tiling.together) if way.order in orders)
+    ways = [way for way in work.alternatives(shape, tiling.together or None) if way.order in orders]
+    return max(ways, key=lambda way: way.fits).tiling  # the first that fits, else the first
 
 
 @torch.library.register_fake("lambdalab::position_term")

@@ -13,6 +13,7 @@ from lambdalab.layers import check_shape
 from lambdalab.models import BLOCKS, ModelConfig
 
 COUNTS = ("computed", "paper", "inside")
+ORDERS = ("lambda", "map")
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,14 @@ def lambda_cost(
     position=True,
     batch=1,
     count="computed",
+    order="lambda",
 ) -> Cost:
     """``LambdaLayer``; ``scope=None`` is the global context.
 
     MACs nd(hk + uk + uv) for Q, K and V, nukv for λc, (pairs)·ukv for λp and nhkv for each application. Keeps x; Q
     and V before and after their batch norms; K̄; λc, bkv; λp, bnkv; and for the global context the embeddings spread
-    over all pairs, nmuk, and which of them each pair has, nm; a batch shares these two. These are the costs of the
-    paper's order of the sums, λ first; ``planner`` knows those of the others.
+    over all pairs, nmuk, and which of them each pair has, nm; a batch shares these two. With ``order="map"``: MACs
+    (pairs)·uh(k + v) for the position term and nhkv to apply λc; neither λp nor spread embeddings are kept.
 
     Args:
         dim: channels in.
@@ -102,22 +104,27 @@ def lambda_cost(
             context "lambda"), which is what a FLOP counter sees: a padded convolution over the offsets that the map
             has, λc and λp applied one after the other. "paper": each query sums over min(scope², m) positions, and
             λc + λp is applied once. "inside": as "paper", but only over the positions that lie inside the picture.
+        order: of the position term's sums. "lambda": λp first, as in the paper. "map": q·E first, as in attention
+            (``contraction`` "dense" or "banded"), whose tiles have some more pairs than "inside" at their edges.
     """
+    if order not in ORDERS:
+        raise UserError(f"order must be one of {', '.join(ORDERS)}; got '{order}'")
     dim_out = dim if dim_out is None else dim_out
     check_shape(
         dim=dim, dim_out=dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope, size=None if scope else size
     )
-    n, kv, parts = prod(size), dim_k * dim_out // heads, content + position
+    n, kv, applied = prod(size), dim_k * dim_out // heads, content + position if count == "computed" else 1
     query, key, value = heads * dim_k, content * dim_u * dim_k, dim_u * dim_out // heads
     cost = Cost(dim * (query + key + value), batch * n * dim * (query + key + value), batch * n * (dim + query))
     cost += _norm(query, n, batch) + _norm(value, n, batch) + Cost(activations=batch * n * value)
     if content:
         cost += Cost(0, batch * n * dim_u * kv, batch * (n * key + kv))
     if position:
-        spread = n * n * (dim_u * dim_k + 1) if scope is None else 0
-        macs = batch * pairs(size, scope, count) * dim_u * kv
-        cost += Cost(dim_k * dim_u * _window(size, scope), macs, batch * n * kv + spread)
-    return cost + Cost(macs=batch * n * heads * kv * (parts if count == "computed" else 1))
+        context = batch * pairs(size, scope, count) * dim_u
+        cost += Cost(dim_k * dim_u * _window(size, scope), context * (kv if order == "lambda" else query + dim_out))
+    if position and order == "lambda":
+        cost += Cost(activations=batch * n * kv + (n * n * (dim_u * dim_k + 1) if scope is None else 0))
+    return cost + Cost(macs=batch * n * heads * kv * (applied if order == "lambda" else content))
 
 
 def pairs(size: tuple[int, int], scope: int | None, count: str = "computed") -> int:
@@ -161,8 +168,8 @@ def original_lambda_cost(
     return cost + _norm(query, n, batch) + _norm(key, n, batch) + Cost(activations=batch * (kv + n * kv))
 
 
-def model_cost(config: ModelConfig, size: int, batch: int = 1, count: str = "computed") -> Cost:
-    """A whole network on pictures of size×size, from its configuration alone; ``count`` as in ``lambda_cost``.
+def model_cost(config: ModelConfig, size: int, batch: int = 1, count: str = "computed", order: str = "lambda") -> Cost:
+    """A whole network on pictures of size×size, from its configuration; ``count``, ``order`` as in ``lambda_cost``.
 
     Raises:
         UserError: if the configuration's global context was made for another size, or count is unknown.
@@ -182,20 +189,21 @@ def model_cost(config: ModelConfig, size: int, batch: int = 1, count: str = "com
     for index, (kind, depth) in enumerate(zip(config.stages, config.depths, strict=True)):
         for block in range(depth):
             stride = 2 if index > 0 and block == 0 else 1
-            part, dim, side = _block(config, kind, dim, config.width * 2**index, side, stride, batch, count)
+            how = {"batch": batch, "count": count, "order": order}
+            part, dim, side = _block(config, kind, dim, config.width * 2**index, side, stride, how)
             cost += part
     dropout = config.block == "original"
     kept = batch * dim * (prod(side) + 1 + dropout)
     return cost + Cost((dim + 1) * config.num_classes, batch * dim * config.num_classes, kept)
 
 
-def _block(config, kind, dim, width, size, stride, batch, count) -> tuple[Cost, int, tuple[int, int]]:
+def _block(config, kind, dim, width, size, stride, how) -> tuple[Cost, int, tuple[int, int]]:
     """One residual block: its cost, the channels and the size that leave it. The kept input is counted once."""
     kind_of_block, original = BLOCKS[config.block], config.block == "original"
     dim_out, first = width * kind_of_block.expansion, stride != 1 or dim != width * kind_of_block.expansion
     if original and kind == "C":
         stride = 1  # the community code's baseline never shrinks the map
-    after = _shrunk(size, stride)
+    batch, after = how["batch"], _shrunk(size, stride)
     shape = {"dim_k": config.dim_k, "heads": config.heads, "dim_u": config.dim_u, "scope": config.scope}
 
     def spatial(dim: int, size: tuple[int, int], stride: int) -> Cost:
@@ -205,7 +213,7 @@ def _block(config, kind, dim, width, size, stride, batch, count) -> tuple[Cost, 
         if original:
             return pool + original_lambda_cost(dim, size, width, **shape, batch=batch)
         parts = {"content": config.content, "position": config.position}
-        return pool + lambda_cost(dim, size, width, **shape, **parts, batch=batch, count=count)
+        return pool + lambda_cost(dim, size, width, **shape, **parts, **how)
 
     if kind_of_block is BasicBlock:
         cost = spatial(dim, size, stride) + _norm(width, prod(after), batch) + spatial(width, after, 1)

@@ -41,6 +41,7 @@ class ModelConfig:
     image_size: int | None = None  # height = width of the pictures
     content: bool = True
     position: bool = True
+    contraction: str = "auto"  # order of the lambda layers' sums, by name; "auto": the quickest
     se_ratio: int | None = None  # squeeze-excitation in the convolutional blocks
     zero_gamma: bool = True  # γ = 0 in the last batch norm of each block
 
@@ -57,8 +58,12 @@ class ModelConfig:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.se_ratio is not None and not 1 <= self.se_ratio <= self.width:
             raise UserError(f"se_ratio must be between 1 and the width {self.width}, got {self.se_ratio}")
-        if self.block == "original" and (self.se_ratio or not (self.content and self.position)):
-            raise UserError(f"{self.name} is the community code as it was: no se_ratio, no content or position switch")
+        own = self.se_ratio or not (self.content and self.position) or self.contraction != "auto"
+        if self.block == "original" and own:
+            raise UserError(
+                f"{self.name} is the community code as it was: no se_ratio, no content or position switch, "
+                "no contraction"
+            )
         if self.block != "original" and self.scope is None and "L" in self.stages and self.image_size is None:
             raise UserError("scope=None is the global context: give image_size, the height and width of the pictures")
 
@@ -118,7 +123,7 @@ def make_block(config: ModelConfig, kind: str, dim: int, width: int, stride: int
     def lambda_layer(dim: int, dim_out: int, stride: int) -> nn.Module:
         nonlocal size
         extent = (size, size) if config.scope is None else None
-        parts = {"content": config.content, "position": config.position}
+        parts = {"content": config.content, "position": config.position, "contraction": config.contraction}
         layer = LambdaLayer(dim, dim_out, size=extent, **shape, **parts)
         size = None if size is None else -(-size // stride)  # what a second operator of the block works on
         return downsampled(layer, stride)

@@ -7,7 +7,7 @@ from statistics import median
 import torch
 
 from lambdalab import contraction
-from lambdalab.work import TILE_BYTES, Choice, Shape, alternatives
+from lambdalab.work import Choice, Shape, alternatives, choose
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Plan:
         return "\n".join([*lines, self.reason])
 
 
-def plan(shape: Shape, order: str = "auto", tile_bytes: int = TILE_BYTES, *, measure: bool = False) -> Plan:
+def plan(shape: Shape, order: str = "auto", tile_bytes: int | None = None, *, measure: bool = False) -> Plan:
     """Choose for a shape and show the alternatives; with ``measure`` time them, but for those predicted far slower."""
     ways = alternatives(shape, tile_bytes)
     if measure:
         limit = 20 * ways[0].seconds
         ways = tuple(replace(way, measured=_time(shape, way)) if way.seconds <= limit else way for way in ways)
-    return Plan(shape, next(way for way in ways if order in ("auto", way.order)), ways)
+    chosen = choose(shape, order, tile_bytes).order
+    return Plan(shape, next(way for way in ways if way.order == chosen), ways)
 
 
 def _time(shape: Shape, way: Choice, repeats: int = 3) -> float:

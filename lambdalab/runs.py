@@ -17,6 +17,7 @@ from lambdalab.checkpoints import load_checkpoint
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.models import ModelConfig, ResNet
+from lambdalab.processes import count_processes
 
 TIMES = ["seconds", "images_per_second"]  # the columns of metrics.csv that differ from one run to its repetition
 
@@ -172,6 +173,7 @@ def environment() -> dict:
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
+        "processes": count_processes(),
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
         "commit": commit,

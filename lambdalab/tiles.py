@@ -9,48 +9,13 @@ same embeddings; blocks that share them are computed together: the same block of
 below one another in one picture. Both products are then batched matrix products on contiguous memory.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-class Tiling(NamedTuple):
-    """How the map is cut: a block's rows and columns, and how many blocks that share their embeddings go together."""
-
-    rows: int
-    columns: int
-    share: str  # "pictures" or "rows": what the blocks of a tile are taken from
-    together: int
-
-    def __str__(self) -> str:
-        return f"{self.rows}×{self.columns}, {self.together} {self.share} together"
-
-
-class Strip(NamedTuple):
-    """A column of ``count`` blocks below one another, and the columns of context that they see."""
-
-    rows: int  # of one block
-    top: int  # the first block's first row
-    count: int
-    left: int
-    right: int
-    first: int  # context columns
-    last: int
-    above: int  # context rows that a block can see, counted from its own first row
-    below: int
-
-
-class Tile(NamedTuple):
-    """Blocks of one strip that are computed together; one of the two indices is a slice."""
-
-    picture: int | slice
-    block: int | slice
-    above: int  # context rows of this tile, counted as in Strip
-    below: int
-    start: int  # row of the padded values at which the first window begins
+from lambdalab.cuts import Strip, Tile, Tiling, strip_padding, strips, tiles
 
 
 def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tensor:
@@ -68,7 +33,7 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
     Returns:
         (b, H, W, h, v).
     """
-    y = queries.new_empty(*queries.shape[:4], values.shape[4])
+    y, scratch = queries.new_empty(*queries.shape[:4], values.shape[4]), Scratch(queries)
     for strip in strips(values.shape, embedding.shape, tiling):
         spread = spread_embedding(embedding, strip)[0]
         columns = strip_values(values, strip, tiling)
@@ -76,10 +41,11 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
         for tile in tiles(values.shape, strip, tiling):
             where = tile.picture, tile.block
             window, crop = windows(columns, strip, tile), map_columns(columns, strip, tile)
-            signed_map = _map(q[where], spread[:, crop])
+            signed_map = _map(q[where], spread[:, crop], scratch)
             s, rows, width, h, _ = q[where].shape
-            signed_map = signed_map.view(rows * width * h, s, -1).transpose(0, 1)
-            out[where] = torch.bmm(signed_map, window).view(s, rows, width, h, -1)
+            by_pixel = signed_map.view(rows * width * h, s, -1).transpose(0, 1)
+            product = scratch("y", s, rows * width * h, window.shape[2])
+            out[where] = torch.bmm(by_pixel, window, out=product).view(s, rows, width, h, -1)
     return y
 
 
@@ -89,6 +55,7 @@ def position_term_gradients(
     """Return the gradients with respect to queries, values and embedding; each tile of the map is computed anew."""
     grad = grad.contiguous()  # products of expanded gradients, as sums send them back, would go item by item
     grad_q, grad_v, grad_e = (torch.zeros_like(each) for each in (queries, values, embedding))
+    scratch = Scratch(queries)
     for strip in strips(values.shape, embedding.shape, tiling):
         spread, scatter = spread_embedding(embedding, strip)
         columns = strip_values(values, strip, tiling)
@@ -97,7 +64,7 @@ def position_term_gradients(
         for tile in tiles(values.shape, strip, tiling):
             where = tile.picture, tile.block
             window, crop = windows(columns, strip, tile), map_columns(columns, strip, tile)
-            dq[where], d_spread, d_window = _tile_gradients(dy[where], q[where], spread[:, crop], window)
+            dq[where], d_spread, d_window = _tile_gradients(dy[where], q[where], spread[:, crop], window, scratch)
             grad_spread[:, crop] += d_spread
             add_windows(grad_columns, d_window, strip, tile)
         padding = strip_padding(values.shape, strip, tiling)[0]
@@ -107,65 +74,51 @@ def position_term_gradients(
     return grad_q, grad_v, grad_e
 
 
-def _map(q: Tensor, spread: Tensor) -> Tensor:
+class Scratch:
+    """Memory that every tile uses again: fresh memory costs a page fault for every 4 kB, more than the products."""
+
+    def __init__(self, like: Tensor):
+        self.like, self.kept = like, {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        """Return memory of this name and shape, with what the last tile left in it."""
+        size = prod(shape)
+        if name not in self.kept or self.kept[name].numel() < size:
+            self.kept[name] = self.like.new_empty(size)
+        return self.kept[name][:size].view(shape)
+
+    def copy(self, name: str, source: Tensor) -> Tensor:
+        """Return a contiguous copy."""
+        return self(name, *source.shape).copy_(source)
+
+
+def _map(q: Tensor, spread: Tensor, scratch: Scratch) -> Tensor:
     """a = q·E for a tile: queries (s, rows, columns, h, k) → (rows·columns, h·s, context)."""
     s, rows, width, h, k = q.shape
-    return torch.bmm(q.permute(1, 2, 3, 0, 4).reshape(rows * width, h * s, k), spread.transpose(1, 2))
+    by_pixel = scratch.copy("q", q.permute(1, 2, 3, 0, 4)).view(rows * width, h * s, k)
+    signed_map = scratch("map", rows * width, h * s, spread.shape[1])
+    return torch.bmm(by_pixel, spread.transpose(1, 2), out=signed_map)
 
 
-def _tile_gradients(dy: Tensor, q: Tensor, spread: Tensor, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _tile_gradients(
+    dy: Tensor, q: Tensor, spread: Tensor, window: Tensor, scratch: Scratch
+) -> tuple[Tensor, Tensor, Tensor]:
     """dV = aᵀ dy, da = dy Vᵀ, dq = da Eᵀ, dE = daᵀ q for a tile.
 
     A batched product must write contiguous memory, but may read strided memory: hence the two orders of dy.
     """
     s, rows, width, h, k = q.shape
-    p, v = rows * width, window.shape[2]
-    by_pixel = _map(q, spread).view(p * h, s, -1)
-    d_window = torch.bmm(by_pixel.permute(1, 2, 0), dy.reshape(s, p * h, v))
-    del by_pixel
-    by_head = dy.permute(0, 3, 1, 2, 4).reshape(s, h * p, v)
-    d_map = torch.bmm(by_head, window.transpose(1, 2)).view(s * h, p, -1).transpose(0, 1)  # (p, s·h, context)
-    dq = torch.bmm(d_map, spread).view(rows, width, s, h, k).permute(2, 0, 1, 3, 4)
-    d_spread = torch.bmm(d_map.transpose(1, 2), q.permute(1, 2, 0, 3, 4).reshape(p, s * h, k))
-    return dq, d_spread, d_window
-
-
-def strips(values: torch.Size, embedding: torch.Size, tiling: Tiling) -> Iterator[Strip]:
-    """Cut the map into strips; where rows do not divide the height, a flat strip is left at the bottom."""
-    height, width = values[1:3]
-    reach_y, reach_x = embedding[2] // 2, embedding[3] // 2
-    rows = min(tiling.rows, height)
-    for size, top, count in ((rows, 0, height // rows), (height % rows, height - height % rows, 1)):
-        for left in range(0, width, tiling.columns) if size else ():
-            right = min(width, left + tiling.columns)
-            last = top + (count - 1) * size
-            yield Strip(
-                *(size, top, count, left, right, max(0, left - reach_x), min(width, right + reach_x)),
-                above=max(-reach_y, -last),
-                below=min(size + reach_y, height - top),
-            )
-
-
-def tiles(values: torch.Size, strip: Strip, tiling: Tiling) -> Iterator[Tile]:
-    """Go through a strip in tiles; each sees only the context rows that one of its blocks has."""
-    pictures, height = values[:2]
-    by_rows = tiling.share == "rows"
-    above_all = strip_padding(values, strip, tiling)[0]
-    for begin in range(0, strip.count, tiling.together if by_rows else 1):
-        end = min(strip.count, begin + tiling.together) if by_rows else begin + 1
-        row, last = (strip.top + index * strip.rows for index in (begin, end - 1))
-        above, below = max(strip.above, -last), min(strip.below, height - row)
-        for picture in range(0, pictures, 1 if by_rows else tiling.together):
-            which = (picture, slice(begin, end)) if by_rows else (slice(picture, picture + tiling.together), begin)
-            yield Tile(*which, above, below, row + above + above_all)
-
-
-def strip_padding(values: torch.Size, strip: Strip, tiling: Tiling) -> tuple[int, int]:
-    """Rows of zeros above and below the picture, for blocks that share a window with others further inside."""
-    if tiling.share != "rows":
-        return 0, 0
-    spare = (min(tiling.together, strip.count) - 1) * strip.rows
-    return min(spare, max(0, -strip.above)), min(spare, max(0, strip.below - strip.rows))
+    (p, context, v) = rows * width, *window.shape[1:]
+    by_pixel = _map(q, spread, scratch).view(p * h, s, -1)
+    dy_by_pixel = scratch.copy("dy", dy).view(s, p * h, v)
+    d_window = torch.bmm(by_pixel.permute(1, 2, 0), dy_by_pixel, out=scratch("window", s, context, v))
+    dy_by_head = scratch.copy("dy", dy.permute(0, 3, 1, 2, 4)).view(s, h * p, v)
+    d_map = torch.bmm(dy_by_head, window.transpose(1, 2), out=scratch("map", s, h * p, context))
+    d_map = d_map.view(s * h, p, context).transpose(0, 1)
+    dq = torch.bmm(d_map, spread, out=scratch("dq", p, s * h, k))
+    q = scratch.copy("q", q.permute(1, 2, 0, 3, 4)).view(p, s * h, k)
+    d_spread = torch.bmm(d_map.transpose(1, 2), q, out=scratch("spread", p, context, k))
+    return dq.view(rows, width, s, h, k).permute(2, 0, 1, 3, 4), d_spread, d_window
 
 
 def strip_values(values: Tensor, strip: Strip, tiling: Tiling) -> Tensor:

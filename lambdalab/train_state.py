@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lambdalab.errors import UserError
+from lambdalab.processes import Processes
 from lambdalab.recipe import TrainConfig, learning_rate
 
 
@@ -18,12 +19,21 @@ class TrainState:
         config: the recipe.
         device: where to train.
         steps: steps in an epoch.
+        processes: those that train together; all of them hold the same state.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, device: torch.device, steps: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        device: torch.device,
+        steps: int,
+        processes: Processes = Processes(),  # noqa: B008  (frozen: one process)
+    ):
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.config, self.device, self.steps = config, device, steps
+        self.config, self.device, self.steps, self.processes = config, device, steps, processes
         self.model = model.to(device=device, memory_format=layout)
+        processes.prepare(self.model)
         self.ema = copy.deepcopy(model) if config.ema_decay else None
         self.accelerator = make_accelerator(device, config.precision)
         self.optimizer = self.accelerator.prepare(make_optimizer(config, model.parameters()))
@@ -40,22 +50,27 @@ class TrainState:
         return self.model if self.ema is None else self.ema
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
-        """Take one step of the optimiser on a batch of normalised pictures."""
+        """Take one step of the optimiser on a batch of normalised pictures, the whole batch in every process."""
         self.model.train()
+        self.processes.seed_step(self.config.seed, self.epoch, self.step)
+        own, whole = self.processes.share(len(labels)), len(labels)
+        images, labels = images[own], labels[own]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.epoch + self.step / self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
             logits = self.model(images)
             loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        self.accelerator.backward(loss)
+        self.accelerator.backward(loss * (len(labels) / whole))
+        self.processes.sum_gradients(self.model)
         if self.config.clip_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         if self.ema is not None:
             update_average(self.ema, self.model, self.config.ema_decay)
         correct = (logits.argmax(dim=1) == labels).sum()
-        self.totals += torch.stack([loss.detach() * len(labels), correct, correct.new_tensor(len(labels))])
+        counted = torch.stack([loss.detach() * len(labels), correct, correct.new_tensor(len(labels))])
+        self.totals += self.processes.sum(counted)
         self.step += 1
 
     def end_epoch(self, val: dict[str, float]) -> dict:
@@ -85,7 +100,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
             "random": torch.get_rng_state(),  # dropout draws from it
-            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "random_cuda": [torch.cuda.get_rng_state()] if self.device.type == "cuda" else [],
             "totals": self.totals,
             "counters": {name: getattr(self, name) for name in ("epoch", "step", "seconds", "history")},
         }
@@ -107,7 +122,7 @@ class TrainState:
                 self.accelerator.scaler.load_state_dict(checkpoint["scaler"])
             torch.set_rng_state(checkpoint["random"])
             if self.device.type == "cuda" and checkpoint["random_cuda"]:
-                torch.cuda.set_rng_state_all(checkpoint["random_cuda"])
+                torch.cuda.set_rng_state(checkpoint["random_cuda"][0])
             self.totals.copy_(checkpoint["totals"])
             for name, value in checkpoint["counters"].items():
                 setattr(self, name, value)
@@ -145,10 +160,7 @@ def make_accelerator(device: torch.device, precision: str):
 
     # Accelerate keeps one configuration for the process' life; a notebook trains in one precision after another.
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
-    if accelerator.num_processes > 1:
-        raise UserError("training in several processes is not there yet; start one process, without a launcher")
-    return accelerator
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
 @torch.no_grad()

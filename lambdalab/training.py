@@ -19,6 +19,7 @@ from lambdalab.data import ImageData, Split
 from lambdalab.errors import UserError
 from lambdalab.interruption import stop_signals
 from lambdalab.models import count_parameters
+from lambdalab.processes import join_processes
 from lambdalab.recipe import TrainConfig
 from lambdalab.runs import Run
 from lambdalab.train_state import TrainState, find_device
@@ -56,6 +57,8 @@ def fit(
 ) -> Fit:
     """Train a model, or go on where an earlier call was stopped.
 
+    Under ``torchrun`` or ``accelerate launch`` all processes call it and share each step's batch; see ``processes``.
+
     Args:
         model: pictures (b, C, H, W) → logits (b, classes); its weights are changed in place.
         data: the training, validation and test parts. Validation follows every epoch; the test part is used once, at
@@ -74,22 +77,25 @@ def fit(
     """
     config = config or TrainConfig()
     device = find_device(config.device)
+    processes = join_processes(device)
     data = data.to(device)
     run = None if out is None else Run(Path(out))
+    kept = run if processes.main else None  # one process writes, all read
     steps = -(-len(data.train.labels) // config.batch_size)
+    processes.check_shares(len(data.train.labels) // steps, len(data.val.labels), len(data.test.labels))
     check_fit(model.to(device), data)
-    state = TrainState(model, config, device, steps)
+    state = TrainState(model, config, device, steps, processes)
     if run is not None:
-        run.write_config(describe(model, data, config))
+        processes.do_in_main(lambda: run.write_config(describe(model, data, config)))
         _resume(run, state)
-    if state.epoch < config.epochs and _train_until(state, data, run, stop_after, progress):
+    if state.epoch < config.epochs and _train_until(state, data, kept, stop_after, progress and processes.main):
         return Fit(state.history, None, run and run.folder)
     model.load_state_dict(state.evaluated.state_dict())  # the average, if the recipe has one
     if run is not None and run.finished:
         return Fit(state.history, run.summary, run.folder)
     summary = summarise(state, data)
-    if run is not None:
-        run.write_summary(summary)
+    if kept is not None:
+        kept.write_summary(summary)
     return Fit(state.history, summary, run and run.folder)
 
 
@@ -104,10 +110,7 @@ def predict(model: nn.Module, data: ImageData, split: Split, batch_size: int = 5
 
 def evaluate(model: nn.Module, data: ImageData, split: Split, batch_size: int = 512) -> dict[str, float]:
     """Return the mean cross-entropy ("loss", nats) and the share of right guesses ("top1") on a part of the data."""
-    logits = predict(model, data, split, batch_size)
-    labels = split.labels.to(logits.device)
-    right = (logits.argmax(dim=1) == labels).sum().item()
-    return {"loss": F.cross_entropy(logits, labels).item(), "top1": right / len(labels)}
+    return _measure(predict(model, data, split, batch_size), split.labels)
 
 
 def describe(model: nn.Module, data: ImageData, config: TrainConfig) -> dict:
@@ -139,8 +142,7 @@ def check_fit(model: nn.Module, data: ImageData) -> None:
 
 def summarise(state: TrainState, data: ImageData) -> dict:
     """Evaluate on the test part, once, and return the run's result."""
-    with state.accelerator.autocast():
-        test = evaluate(state.evaluated, data, data.test)
+    test = _evaluate(state, data, data.test)
     best = max(state.history, key=lambda row: row["val_top1"])
     parameters, name = count_parameters(state.model), describe(state.model, data, state.config)["model"]["name"]
     return {
@@ -158,11 +160,29 @@ def summarise(state: TrainState, data: ImageData) -> dict:
     }
 
 
+def _measure(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    labels = labels.to(logits.device)
+    right = (logits.argmax(dim=1) == labels).sum().item()
+    return {"loss": F.cross_entropy(logits, labels).item(), "top1": right / len(labels)}
+
+
+def _evaluate(state: TrainState, data: ImageData, split: Split) -> dict[str, float]:
+    """``evaluate`` in the recipe's precision, each process on its share of the pictures."""
+    own = state.processes.share(len(split.labels))
+    with state.accelerator.autocast():
+        logits = predict(state.evaluated, data, Split(split.images[own], split.labels[own]))
+    return _measure(state.processes.gather(logits, len(split.labels)), split.labels)
+
+
 def _train_until(state: TrainState, data: ImageData, run: Run | None, stop_after: float | None, progress: bool) -> bool:
     """Train under a bar until the end, the deadline or a signal; True if stopped before the end."""
     deadline = float("inf") if stop_after is None else time.monotonic() + stop_after
     with stop_signals() as received, _bar(state, data, progress) as bar:
-        stopped = _train(state, data, run, bar, lambda: bool(received) or time.monotonic() >= deadline)
+
+        def stop() -> bool:
+            return state.processes.any(bool(received) or time.monotonic() >= deadline)
+
+        stopped = _train(state, data, run, bar, stop)
     if received:
         raise KeyboardInterrupt
     return stopped
@@ -187,8 +207,7 @@ def _train(state: TrainState, data: ImageData, run: Run | None, bar, stop: Calla
             if stop():
                 _save(run, state)
                 return True
-        with state.accelerator.autocast():
-            row = state.end_epoch(evaluate(state.evaluated, data, data.val))
+        row = state.end_epoch(_evaluate(state, data, data.val))
         bar.set_description_str(f"epoch {row['epoch']}/{config.epochs}, val {row['val_top1']:.1%}")
         if run is not None and all(row["val_top1"] > earlier["val_top1"] for earlier in state.history[:-1]):
             save_checkpoint(run.best, {"model": state.evaluated.state_dict()})
@@ -204,7 +223,7 @@ def _save(run: Run | None, state: TrainState) -> None:
 
 
 def _resume(run: Run, state: TrainState) -> None:
-    """Go back to the folder's checkpoint, if there is one."""
+    """Go back to the folder's checkpoint, if there is one; in every process."""
     if run.last.is_file():
         try:
             state.restore(load_checkpoint(run.last))
@@ -212,6 +231,8 @@ def _resume(run: Run, state: TrainState) -> None:
             raise UserError(f"cannot go on with {run.last}: {error}") from None
     elif run.finished:
         raise UserError(f"{run.folder} has finished but its last.safetensors is gone; give another folder")
+    if not state.processes.same(state.epoch * state.steps + state.step):
+        raise UserError(f"not all processes see {run.folder} as it is; give a folder that all machines share")
 
 
 def _bar(state: TrainState, data: ImageData, progress: bool):

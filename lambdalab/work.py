@@ -4,20 +4,24 @@ The units are what was seen to take time: multiply-adds of each product, numbers
 The choice depends on the shape alone, never on a timing, so that a run can be repeated bit for bit.
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import prod
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from lambdalab import tiles
-from lambdalab.tiles import Tiling
+from lambdalab import cuts
+from lambdalab.cuts import Tiling
 
 MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
-TILE_BYTES = 2 * 2**20  # a tile of the map that stays in a core's cache
+TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
+CACHE_NUMBERS = 2**21  # numbers of an intermediate result from which on each costs more
 
 
 class Shape(NamedTuple):
@@ -38,51 +42,6 @@ class Shape(NamedTuple):
 
 Work = Counter  # how much of each unit of work, by the names of PRICES
 
-# Seconds for one unit of each kind of work. CPU: fitted to timings in float32 with one thread; a GPU's are from its
-# data sheet, on paper until they are measured.
-PRICES = {
-    "cpu": {
-        "all pairs": 2.79e-11,
-        "all pairs, back": 4.51e-11,
-        "all spread": 8.27e-09,
-        "all spread, back": 4.3e-09,
-        "lambda": 0.000158,
-        "lambda, back": 0.000264,
-        "λ": 3.63e-10,
-        "λ, back": 3.31e-09,
-        "applied": 1.21e-07,
-        "applied, back": 5.68e-07,
-        "convolution": 9.6e-05,
-        "convolution, back": 0.000398,
-        "taps": 2.71e-11,
-        "taps, back": 2.33e-10,
-        "λ by v": 1.74e-09,
-        "λ by v, back": 7.4e-09,
-        "a·V": 2.03e-11,
-        "a·V, back": 5.01e-11,
-        "blocks": 4.39e-10,
-        "blocks, back": 8.78e-10,
-        "map": 1.42e-09,
-        "map, back": 3.11e-09,
-        "matrices": 6.83e-07,
-        "matrices, back": 1.53e-06,
-        "q·E": 0.0,
-        "q·E, back": 0.0,
-        "rows": 4.16e-06,
-        "rows, back": 0.0,
-        "spread": 5.08e-10,
-        "spread read": 3.32e-10,
-        "spread read, back": 1.4e-09,
-        "spread, back": 1.65e-09,
-        "strip": 0.000143,
-        "strip, back": 0.000375,
-        "tile": 2.45e-05,
-        "tile, back": 6.13e-05,
-        "windows": 6.99e-10,
-        "windows, back": 0.0,
-    },
-}
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -93,6 +52,7 @@ class Choice:
     work: Work
     memory: int  # numbers in the largest intermediate results
     seconds: float  # predicted
+    fits: bool = True  # whether its tiles keep to their bytes
     measured: float | None = None
 
 
@@ -103,7 +63,12 @@ def count_plain(shape: Shape, order: str) -> tuple[Work, int]:
     if order == "lambda":
         work = Work({"lambda": 1, "all pairs": n * u * lambdas, "all spread": spread, "λ": lambdas})
     else:
-        work = Work({"convolution": 1, "taps": b * k * v * u * pairs(shape), "λ by v": lambdas, "applied": b * n})
+        taps = "taps of one channel" if u == 1 else "taps"
+        channels = -(-k // 16) * 16  # a convolution computes whole vectors of output channels
+        work = Work({"convolution": 1, taps: b * channels * v * u * pairs(shape)})
+        work += Work({"window": b * n * channels * v * u * prod(shape.window)})
+        work += Work({"channels": b * v, "channel pixels": b * v * u * n, "λ by v": lambdas, "applied": b * n})
+        work += Work({"λ beyond the cache": max(0, lambdas - CACHE_NUMBERS)})
     if shape.training:
         work += Work({f"{unit}, back": amount for unit, amount in work.items()})
     return work, (spread if order == "lambda" else lambdas) + lambdas
@@ -120,12 +85,12 @@ def count_tiles(shape: Shape, tiling: Tiling) -> tuple[Work, int]:
     """Work and memory of the map-first order with a tiling, tile by tile."""
     values = torch.Size((shape.batch, shape.height, shape.width, shape.dim_u, shape.dim_v))
     work, memory = Work(), 0
-    for strip in tiles.strips(values, torch.Size((shape.dim_k, shape.dim_u, *shape.window)), tiling):
+    for strip in cuts.strips(values, torch.Size((shape.dim_k, shape.dim_u, *shape.window)), tiling):
         queries, columns = strip.rows * (strip.right - strip.left), (strip.last - strip.first) * shape.dim_u
         spread = queries * (strip.below - strip.above) * columns * shape.dim_k
         work += Work({"strip": 1, "spread": spread})
         alike = Counter(
-            (_count_blocks(tile, shape.batch), tile.below - tile.above) for tile in tiles.tiles(values, strip, tiling)
+            (_count_blocks(tile, shape.batch), tile.below - tile.above) for tile in cuts.tiles(values, strip, tiling)
         )
         for (together, rows), times in alike.items():
             for unit, amount in _count_tile(shape, queries, together, rows * columns).items():
@@ -140,7 +105,7 @@ def count_tiles(shape: Shape, tiling: Tiling) -> tuple[Work, int]:
     return work, memory
 
 
-def _count_blocks(tile: tiles.Tile, batch: int) -> int:
+def _count_blocks(tile: cuts.Tile, batch: int) -> int:
     if isinstance(tile.block, slice):
         return tile.block.stop - tile.block.start
     return len(range(*tile.picture.indices(batch)))
@@ -160,47 +125,71 @@ def _count_tile(shape: Shape, queries: int, together: int, context: int) -> dict
 
 
 def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:
-    """The tilings worth considering, each with as many blocks together as the bytes of a tile allow."""
-    found = []
-    size = torch.empty((), dtype=shape.dtype).element_size()
-    whole = Tiling(shape.height, shape.width, "pictures", shape.batch)
-    cuts = (
-        [whole]
-        if order == "dense"
-        else [
-            Tiling(rows, columns, share, 0)
-            for rows in (1, 2, 4)
-            for columns in (4, 8, 16, shape.width)
-            for share in ("pictures", "rows")
-            if rows == 1 or (rows < shape.height and columns <= shape.width)
-        ]
-    )
-    for cut in cuts:
-        context = (min(shape.height, cut.rows + shape.window[0] - 1)) * min(
-            shape.width, cut.columns + shape.window[1] - 1
-        )
-        one = cut.rows * cut.columns * shape.heads * context * shape.dim_u * size
-        most = shape.batch if cut.share == "pictures" else -(-shape.height // cut.rows)
-        found.append(cut._replace(together=max(1, min(most, tile_bytes // one))))
-    return found
+    """The tilings worth considering, each with as many blocks together as the bytes of a tile allow.
+
+    Of the banded ones those whose single block is larger than that are left out, unless all are.
+    """
+    if order == "dense":
+        cuts = [Tiling(shape.height, shape.width, "pictures", 0)]
+    else:
+        columns = sorted({min(each, shape.width) for each in (4, 8, 16, shape.width)})
+        forms = product([rows for rows in (1, 2, 4) if rows == 1 or rows < shape.height], columns, ("pictures", "rows"))
+        cuts = [Tiling(*form, 0) for form in forms]
+    blocks = [block_bytes(shape, cut) for cut in cuts]
+    limit = max(tile_bytes, min(blocks))
+    return [
+        cut._replace(together=max(1, min(_alike(shape, cut), tile_bytes // block)))
+        for cut, block in zip(cuts, blocks, strict=True)
+        if block <= limit
+    ]
+
+
+def block_bytes(shape: Shape, tiling: Tiling) -> int:
+    """The part of the map that one block's queries and their window make."""
+    rows = min(shape.height, tiling.rows + shape.window[0] - 1)
+    columns = min(shape.width, tiling.columns + shape.window[1] - 1)
+    return tiling.rows * tiling.columns * shape.heads * rows * columns * shape.dim_u * shape.dtype.itemsize
+
+
+def _alike(shape: Shape, tiling: Tiling) -> int:
+    """Blocks that could go together."""
+    return shape.batch if tiling.share == "pictures" else -(-shape.height // tiling.rows)
+
+
+@lru_cache
+def read_prices() -> dict[str, dict[str, float]]:
+    """Seconds for one unit of each kind of work, by device; ``prices.json`` says where they come from."""
+    text = Path(__file__).with_name("prices.json").read_text(encoding="utf-8")
+    return {device: found["prices"] for device, found in json.loads(text).items()}
+
+
+def price(work: Work, device: str) -> float:
+    """Predicted seconds."""
+    prices = read_prices().get(device, read_prices()["cpu"])
+    return sum(amount * prices.get(unit, 0) for unit, amount in work.items())
 
 
 @lru_cache(maxsize=1024)
-def alternatives(shape: Shape, tile_bytes: int = TILE_BYTES) -> tuple[Choice, ...]:
+def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, ...]:
     """The best way of each order for a shape, the quickest first."""
-    prices = PRICES.get(shape.device, PRICES["cpu"])
+    tile_bytes = tile_bytes or TILE_BYTES.get(shape.device, TILE_BYTES["cpu"])
     choices = []
     for order in ORDERS:
         if order in ("lambda", "convolve"):
-            ways = [(None, *count_plain(shape, order))]
+            ways = [(None, *count_plain(shape, order), True)]
         else:
-            ways = [(tiling, *count_tiles(shape, tiling)) for tiling in tilings(shape, order, tile_bytes)]
-        priced = [Choice(order, *way, sum(amount * prices[unit] for unit, amount in way[1].items())) for way in ways]
-        if priced:
-            choices.append(min(priced, key=lambda choice: choice.seconds))
+            ways = [
+                (tiling, *count_tiles(shape, tiling), block_bytes(shape, tiling) <= tile_bytes)
+                for tiling in tilings(shape, order, tile_bytes)
+            ]
+        priced = [
+            Choice(order, tiling, work, memory, price(work, shape.device), fits) for tiling, work, memory, fits in ways
+        ]
+        choices.append(min(priced, key=lambda choice: choice.seconds))
     return tuple(sorted(choices, key=lambda choice: choice.seconds))
 
 
-def choose(shape: Shape, order: str = "auto", tile_bytes: int = TILE_BYTES) -> Choice:
-    """The quickest way for a shape, or the quickest in the order of this name."""
-    return next(way for way in alternatives(shape, tile_bytes) if order in ("auto", way.order))
+def choose(shape: Shape, order: str = "auto", tile_bytes: int | None = None) -> Choice:
+    """The quickest way for a shape whose tiles keep to their bytes, or the quickest in the order of this name."""
+    ways = alternatives(shape, tile_bytes)
+    return next(way for way in ways if way.order == order or (order == "auto" and way.fits))

@@ -1,6 +1,8 @@
 """The benchmark compares like with like, and its arithmetic is right; how long anything takes is never tested."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from reference import picture, randomise, relative_error
 from lambdalab import UserError
 from lambdalab.bench import rounds
 from lambdalab.bench.records import read_rows, write_rows
-from lambdalab.bench.report import faster_peers, means
+from lambdalab.bench.report import faster_peers, means, speed_markdown
 from lambdalab.bench.rounds import compared, geometric_mean, paired_ratio, paired_rounds
 from lambdalab.bench.shapes import LayerShape, choose, parse, standard_shapes
 from lambdalab.bench.sides import OURS, PASSES, PEERS, check_peers, make_side
@@ -220,3 +222,17 @@ def test_the_figure_has_a_dot_at_each_ratio_and_a_line_at_the_mean():
     vertical = sorted(float(line.get_xdata()[0]) for line in ax.lines if list(line.get_ydata()) == [0, 1])
     assert vertical == pytest.approx([1, 4])
     pyplot.close("all")
+
+
+def test_the_readmes_table_is_drawn_from_the_committed_measurements():
+    root = Path(__file__).resolve().parent.parent
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- speed -->\n(.*?)\n<!-- /speed -->", readme, re.S)
+    assert shown[1] == speed_markdown(read_rows(root / "data/benchmarks/layer.csv"))
+
+
+def test_speed_markdown_leaves_out_who_did_less_work():
+    made = {"shape": "a", "context": "local", "pass": "training", "side": "timm", "work": "equal", "ratio": 4.0}
+    rows = [made | {"peak_ratio": 2.0}, made | {"work": "less (u=1)", "ratio": 1.0, "peak_ratio": 1.0}]
+    line = next(line for line in speed_markdown(rows).splitlines() if "backward, 1 shapes" in line)
+    assert line.endswith("| – | – | 4.0 (≥ 4.00) |")

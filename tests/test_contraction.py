@@ -4,13 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
 from reference import picture, randomise, relative_error
 from torch import nn
 
 from lambdalab.contraction import content_term, convolve, crop, lambda_first, map_first, position_lambdas
+from lambdalab.cuts import Tiling
 from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.layers import LambdaLayer
-from lambdalab.tiles import Tiling
 from lambdalab.work import ORDERS
 
 TILINGS = st.builds(
@@ -105,6 +106,13 @@ def test_the_operator_keeps_pytorchs_contract():
     torch.library.opcheck(torch.ops.lambdalab.position_term, (*tensors(**shape), 2, 2, "rows", 2))
 
 
+@pytest.mark.parametrize("tiling", [Tiling(5, 4, "pictures", 2), Tiling(1, 4, "rows", 3)])
+def test_tensors_that_begin_inside_others(tiling):
+    inputs = tensors(batch=3, size=(5, 4), heads=2, dim_k=3, dim_u=1, dim_v=3, scope=3, seed=0)
+    later = [each[1:] for each in inputs[:2]]
+    assert relative_error(map_first(*later, inputs[2], tiling), by_equations(*inputs)[1:]) <= 1e-10
+
+
 def test_gradients_that_a_sum_sends_back_have_no_strides():
     inputs = tensors(batch=2, size=(5, 4), heads=2, dim_k=3, dim_u=1, dim_v=3, scope=3, seed=0)
     gradients = torch.autograd.grad(map_first(*inputs, Tiling(1, 4, "rows", 3)).sum(), inputs)
@@ -134,6 +142,14 @@ def test_exports_with_pytorchs_own_operations(order):
     program = torch.export.export(layer, (x,))
     assert "lambdalab" not in str(program.graph)
     assert relative_error(program.module()(x), layer(x)) <= 1e-5
+
+
+@pytest.mark.parametrize("where", [{"scope": 5}, {"scope": None, "size": (6, 5)}])
+def test_exports_to_onnx(where):
+    layer, x = randomise(LambdaLayer(4, 8, dim_k=3, heads=2, dim_u=2, **where), 0).eval(), picture(2, 4, 6, 5).float()
+    graph = torch.onnx.export(layer, (x,), dynamo=True, verbose=False).model_proto
+    (y,) = ReferenceEvaluator(graph).run(None, {graph.graph.input[0].name: x.numpy()})
+    assert relative_error(torch.from_numpy(y), layer(x)) <= 1e-5
 
 
 @pytest.mark.parametrize("order", ["auto", *ORDERS])

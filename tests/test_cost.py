@@ -37,6 +37,15 @@ def on_meta(make, *shape):
         return make().train(), torch.empty(*shape)
 
 
+def in_order(config):
+    """The network with λ summed first, in the order whose products the closed form counts."""
+    return config if config.block == "original" else replace(config, contraction=first_order(config.scope))
+
+
+def first_order(scope):
+    return "convolve" if scope else "lambda"
+
+
 def check(make, dim, size, batch, cost):
     module, x = on_meta(make, batch, dim, *size)
     assert cost.parameters == count_parameters(module)
@@ -85,8 +94,7 @@ def test_lambda_layer(size, batch, dim_k, heads, dim_u, scope, parts):
     shape = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
     shape |= dict(zip(("content", "position"), parts, strict=True))
     cost = lambda_cost(6, size, 8, **shape, batch=batch)
-    order = {"contraction": "convolve" if scope else "lambda"}
-    layer = lambda: LambdaLayer(6, 8, **shape, **order, size=None if scope else size)  # noqa: E731
+    layer = lambda: LambdaLayer(6, 8, **shape, contraction=first_order(scope), size=None if scope else size)  # noqa: E731
     check(layer, 6, size, batch, cost)
     # PyTorch keeps copies besides, of K̄, V, Q and λ in other orders, and never less.
     kept = kept_numbers(layer(), torch.randn(batch, 6, *size))
@@ -145,7 +153,7 @@ configs = st.builds(
 def test_networks(config, batch, depth):
     config = replace(config, depths=(depth,) * len(config.stages))
     size = config.image_size
-    check(lambda: ResNet(config), 3, (size, size), batch, model_cost(config, size, batch))
+    check(lambda: ResNet(in_order(config)), 3, (size, size), batch, model_cost(config, size, batch))
 
 
 @few
@@ -163,15 +171,17 @@ def test_convolutional_networks_keep_what_the_formula_says_to_the_number(config,
 @given(config=configs)
 def test_lambda_networks_keep_the_formulas_numbers_and_some_copies(config):
     size = config.image_size
-    kept = kept_numbers(ResNet(config), torch.randn(2, 3, size, size))
-    assert 1 <= kept / model_cost(config, size, 2).activations < 1.3
+    x = torch.randn(2, 3, size, size)
+    for order, contraction in (("lambda", first_order(config.scope)), ("map", "banded")):
+        kept = kept_numbers(ResNet(replace(config, contraction=contraction)), x)
+        assert 1 <= kept / model_cost(config, size, 2, order=order).activations < 1.3
 
 
 @pytest.mark.parametrize("name", [name for name, config in CONFIGS.items() if sum(config.depths) <= 16])
 def test_named_networks(name):
     config = model_config(name)
     size = 32 if config.stem == "cifar" else 224
-    check(lambda: ResNet(config), 3, (size, size), 1, model_cost(config, size))
+    check(lambda: ResNet(in_order(config)), 3, (size, size), 1, model_cost(config, size))
 
 
 @pytest.mark.parametrize(
@@ -206,5 +216,7 @@ def test_mistakes_are_refused():
         pairs((4, 4), 3, "guessed")
     with pytest.raises(UserError, match="made for pictures of 32×32, got 33"):
         model_cost(model_config("lambda_resnet11_tiny", scope=None, image_size=32), 33)
+    with pytest.raises(UserError, match="order must be one of lambda, map; got 'dense'"):
+        lambda_cost(8, (4, 4), order="dense")
     with pytest.raises(UserError, match="heads must divide"):
         lambda_cost(8, (4, 4), heads=3)

@@ -73,6 +73,7 @@ def test_floats_come_back_as_the_bytes_they_were(kind):
     every = np.arange(256, dtype=np.uint8).reshape(16, 16)
     form = InputFormat(1, (16, 16), (0.5,), (0.5,))
     assert np.array_equal(form.fit((every / 255).astype(kind))[0].numpy(), every)
+    assert (form.fit(np.full((16, 16), 0.999, kind)) == 255).all()  # the nearest byte, not the one below
 
 
 def test_a_file_is_read_by_its_path(tmp_path):

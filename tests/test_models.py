@@ -12,6 +12,7 @@ from lambdalab.blocks import ResidualBlock
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.models import create_model, list_models, model_config
+from lambdalab.work import ORDERS
 
 SMALL = list_models("*_tiny") + list_models("*_small") + ["resnet18", "lambda_resnet18"]
 
@@ -128,6 +129,17 @@ def test_the_loss_starts_at_the_logarithm_of_the_classes(name):
             assert F.cross_entropy(model(x), labels).item() == pytest.approx(math.log(classes), rel=0.1)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_lambda_layer_of_a_network_sums_in_the_order_asked_for(order):
+    torch.manual_seed(0)
+    model, x = create_model("lambda_resnet11_tiny", zero_gamma=False).eval(), torch.randn(2, 3, 9, 8)
+    ordered = create_model("lambda_resnet11_tiny", zero_gamma=False, contraction=order).eval()
+    ordered.load_state_dict(model.state_dict())
+    layers = [module for module in ordered.modules() if isinstance(module, LambdaLayer)]
+    assert len(layers) == 3 and {layer.contraction for layer in layers} == {order}
+    assert relative_error(ordered(x), model(x)) <= 1e-4
+
+
 def test_lambda_layers_in_a_network_keep_the_papers_initialisation():
     torch.manual_seed(0)
     model = create_model("lambda_resnet18", stages="CLLL", heads=4)
@@ -165,6 +177,8 @@ def test_lambda_layers_in_a_network_keep_the_papers_initialisation():
         ("lambda_resnet18_original", {"se_ratio": 4}, "no se_ratio"),
         ("lambda_resnet18_original", {"content": False}, "no .*content"),
         ("lambda_resnet18_original", {"scope": 4}, "scope must be odd .*got 4"),
+        ("lambda_resnet18_original", {"contraction": "convolve"}, "no contraction"),
+        ("lambda_resnet18", {"contraction": "convolv"}, "unknown contraction 'convolv'; did you mean 'convolve'"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(name, options, message):

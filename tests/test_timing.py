@@ -5,9 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from lambdalab import UserError
-from lambdalab.timing import Timing, one_thread, slope, time_layers
+from lambdalab import UserError, tiles
+from lambdalab.contraction import map_first
+from lambdalab.cuts import Tiling
+from lambdalab.timing import Timing, one_thread, slope, teach_flop_counter, time_layers
 
 
 @given(power=st.floats(-3, 3), factor=st.floats(1e-3, 1e3))
@@ -58,3 +61,30 @@ def test_median_and_quartiles():
 def test_no_repeats_are_refused():
     with pytest.raises(UserError, match="repeats must be at least 1, got 0"):
         time_layers({}, 0)
+
+
+TILINGS = [
+    Tiling(5, 6, "pictures", 3),
+    Tiling(2, 4, "pictures", 2),
+    Tiling(1, 4, "rows", 2),
+    Tiling(2, 3, "rows", 9),
+]
+
+
+@pytest.mark.parametrize("u", [1, 2])
+@pytest.mark.parametrize("tiling", TILINGS, ids=str)
+def test_the_flop_counter_sees_the_products_inside_the_map_first_operator(tiling, u):
+    """Against the same tiles as plain products, which PyTorch's counter knows by itself."""
+    teach_flop_counter()
+    queries, values, embedding = torch.randn(3, 5, 6, 2, 3), torch.randn(3, 5, 6, u, 7), torch.randn(3, u, 5, 5)
+    inputs = [each.requires_grad_() for each in (queries, values, embedding)]
+    with FlopCounterMode(display=False) as plain:
+        tiles.position_term(*(each.detach() for each in inputs), tiling)
+    with FlopCounterMode(display=False) as counted:
+        y = map_first(*inputs, tiling)
+    assert counted.get_total_flops() == plain.get_total_flops() > 0
+    with FlopCounterMode(display=False) as plain:
+        tiles.position_term_gradients(torch.ones_like(y), *(each.detach() for each in inputs), tiling)
+    with FlopCounterMode(display=False) as counted:
+        y.sum().backward()
+    assert counted.get_total_flops() == plain.get_total_flops() > 0

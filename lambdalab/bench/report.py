@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from lambdalab.bench.planner import regrets
 from lambdalab.bench.records import Row, distinct, select
 from lambdalab.bench.rounds import geometric_mean
 from lambdalab.bench.scaling import memory_ends, time_exponents
 from lambdalab.bench.sides import OURS
+from lambdalab.work import ORDERS
 
 TITLES = {"forward": "forward alone", "training": "forward and backward"}
 
@@ -133,3 +135,44 @@ def scaling_summary(rows: list[Row], limit_mb: float) -> list[str]:
     lines = [f"{series}: time ∝ pixels^{p:.2f}" for series, p in time_exponents(rows).items()]
     ends = memory_ends(rows, limit_mb)
     return lines + [f"{series}: {limit_mb:.0f} MB end at about {side:.0f}²" for series, side in ends.items()]
+
+
+def planner_table(rows: list[Row]) -> Table:
+    """Each shape's orders in milliseconds, the choice marked, and what the choice costs against the best."""
+    orders = sorted(distinct(rows, "order"), key=ORDERS.index)
+    lines = []
+    for shape, regret in regrets(rows).items():
+        found = select(rows, shape=shape)
+        by_order = {row["order"]: f"{row['seconds'] * 1e3:.3g}{'*' if row is found[0] else ''}" for row in found}
+        lines.append([shape, *(by_order.get(order, "–") for order in orders), f"{regret:.2f}"])
+    return Table("milliseconds of each order; *: chosen; –: predicted far slower", ["shape", *orders, "regret"], lines)
+
+
+def planner_summary(rows: list[Row]) -> list[str]:
+    """Say how often the planner was right, and how wrong it was at worst."""
+    found = list(regrets(rows).values())
+    near = sum(regret <= 1.1 for regret in found)
+    return [
+        f"The choice was within 10 % of the best order on {near} of {len(found)} shapes ({near / len(found):.0%}); "
+        f"at worst it took {max(found):.2f} times as long, in the geometric mean {geometric_mean(found):.3f} times."
+    ]
+
+
+def speed_markdown(rows: list[Row]) -> str:
+    """The layer benchmark in five lines of Markdown: geometric means of theirs over ours, and the least of each."""
+    lines = ["| how many times as long, or as much | original | lambda-networks | timm |", "|---|--:|--:|--:|"]
+    peers = ("original", "lambda-networks", "timm")
+    for context, shapes in (("local", "shapes of local scope"), ("global", "of global context")):
+        chosen = [row for row in select(rows, context=context, work="equal") if row["side"] in peers]
+        count = len(distinct(chosen, "shape"))
+        for title, column, kind in (
+            ("forward alone", "ratio", "forward"),
+            ("forward and backward", "ratio", "training"),
+            ("peak memory of both", "peak_ratio", "training"),
+        ):
+            cells = []
+            for peer in peers:
+                found = [row[column] for row in select(chosen, side=peer, **{"pass": kind})]
+                cells.append(f"{geometric_mean(found):.1f} (≥ {min(found):.2f})" if found else "–")
+            lines.append(f"| {title}, {count} {shapes} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -16,7 +16,6 @@ function render({ model, el }) {
   canvas.style.cssText = "max-width: 100%; outline-offset: 4px; touch-action: none; cursor: crosshair";
   canvas.style.width = `${WIDTH}px`;
   canvas.setAttribute("role", "application");
-  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys
   status.setAttribute("aria-live", "polite");
   status.style.cssText = "font-variant-numeric: tabular-nums; min-height: 1.5em; max-width: 60em";
   const own = make("input", { type: "checkbox" }), label = make("label", {});

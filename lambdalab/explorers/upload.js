@@ -9,6 +9,7 @@ function render({ model, el }) {
   const input = Object.assign(document.createElement("input"), { type: "file", accept: "image/*" });
   const label = document.createElement("label");
   label.append("your own picture ", input);
+  label.style.cssText = "margin: 0 2em; font-size: 13px; line-height: 28px";
   el.append(label);
   input.addEventListener("change", async () => {
     const [file] = input.files;

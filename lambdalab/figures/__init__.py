@@ -34,6 +34,7 @@ from lambdalab.figures.listening import (
 )
 from lambdalab.figures.log import plot_causes, plot_log, plot_loudest, plot_norms, plot_restarts
 from lambdalab.figures.network import plot_hybrids, plot_maps, plot_offset_use, plot_parts
+from lambdalab.figures.orders import plot_crossovers, plot_orders, plot_predictions, plot_roofline, plot_steps
 from lambdalab.figures.tables import plot_count, plot_printed, plot_waterfall
 from lambdalab.figures.training import plot_curves, plot_learning_rate
 
@@ -47,6 +48,7 @@ __all__ = [
     "plot_content_lambdas",
     "plot_costs",
     "plot_count",
+    "plot_crossovers",
     "plot_curves",
     "plot_each",
     "plot_embedding_rows",
@@ -67,19 +69,23 @@ __all__ = [
     "plot_networks",
     "plot_norms",
     "plot_offset_use",
+    "plot_orders",
     "plot_parts",
     "plot_peers",
     "plot_pictures",
     "plot_power_laws",
+    "plot_predictions",
     "plot_printed",
     "plot_reading_orders",
     "plot_restarts",
+    "plot_roofline",
     "plot_scaling",
     "plot_shape",
     "plot_shares",
     "plot_shift",
     "plot_similarity",
     "plot_softmax_effect",
+    "plot_steps",
     "plot_tiles",
     "plot_timings",
     "plot_two_orders",

@@ -97,15 +97,16 @@ def plot_similarity(cosines: Tensor, among: str = "heads", ax=None):
     return ax
 
 
-def plot_explanations(picture: Tensor, maps: dict[str, Tensor], ax=None):
+def plot_explanations(picture: Tensor, maps: dict[str, Tensor], ax=None, columns: int = 6):
     """Draw maps of one picture made in different ways, each in its own scale.
 
     Args:
         picture: bytes (1 or 3, H, W).
         maps: by name, (H, W), signed.
         ax: where to draw; a new figure if not given.
+        columns: how many in a row, the picture included.
     """
-    ax = plot_tiles(list(maps.values()), list(maps), ax, shared=False, picture=picture, columns=6, inches=1.8)
+    ax = plot_tiles(list(maps.values()), list(maps), ax, shared=False, picture=picture, columns=columns, inches=1.8)
     ax.set_title("One picture, asked in different ways", fontsize=11)
     ax.set_xlabel(
         "red: positive, blue: negative; blue to yellow: nothing is negative; each has its own scale", fontsize=9
