@@ -13,6 +13,7 @@ import click
 
 from lambdalab.cli_bench import bench_command
 from lambdalab.cli_replay import replay_command
+from lambdalab.cli_sweep import sweep_command
 from lambdalab.cli_tables import tables_command
 from lambdalab.cli_train import results_command, train_command
 from lambdalab.errors import UserError, did_you_mean
@@ -78,6 +79,7 @@ def main(ctx: click.Context) -> None:
     lambdalab train --epochs 5             the same training without a notebook
     lambdalab tables                       the published tables, recounted
     lambdalab bench layer --shapes 8x8     is this layer faster than the others?
+    lambdalab sweep 06_train grid.yaml     a grid of parameters, run after run
     lambdalab replay --list                the queue of runs behind the result tables
     lambdalab doctor                       is this machine ready?
 
@@ -175,6 +177,7 @@ main.add_command(results_command)
 main.add_command(tables_command)
 main.add_command(bench_command)
 main.add_command(replay_command)
+main.add_command(sweep_command)
 
 
 def _print_help(ctx: click.Context, notebook: str | None) -> None:
