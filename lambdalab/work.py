@@ -40,7 +40,7 @@ class Shape(NamedTuple):
     training: bool = True
 
 
-Work = Counter  # how much of each unit of work, by the names of PRICES
+Work = Counter  # how much of each unit of work; ``prices.json`` has what one costs
 
 
 @dataclass(frozen=True)
