@@ -19,7 +19,8 @@ from lambdalab.files import atomic_write, write_json
 from lambdalab.models import ModelConfig, ResNet
 from lambdalab.processes import count_processes
 
-TIMES = ["seconds", "images_per_second"]  # the columns of metrics.csv that differ from one run to its repetition
+# The columns of metrics.csv that differ from one run to its repetition.
+TIMES = ["seconds", "cpu_seconds", "images_per_second"]
 
 
 @dataclass(frozen=True)

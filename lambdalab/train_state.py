@@ -10,6 +10,8 @@ from lambdalab.errors import UserError
 from lambdalab.processes import Processes
 from lambdalab.recipe import TrainConfig, learning_rate
 
+COUNTERS = ("epoch", "step", "seconds", "cpu_seconds", "history")
+
 
 class TrainState:
     """Model, optimiser, average and counters of a run.
@@ -38,7 +40,7 @@ class TrainState:
         self.accelerator = make_accelerator(device, config.precision)
         self.optimizer = self.accelerator.prepare(make_optimizer(config, model.parameters()))
         self.epoch = self.step = 0  # epochs done; steps done in the epoch under way
-        self.seconds = 0.0  # of the epoch under way
+        self.seconds = self.cpu_seconds = 0.0  # of the epoch under way: by the clock; of the processor, all threads
         wide = torch.float64 if device.type == "cpu" else torch.float32
         self.totals = torch.zeros(3, dtype=wide, device=device)  # loss, correct, seen of the epoch under way
         self.history: list[dict] = []
@@ -84,10 +86,11 @@ class TrainState:
             "val_loss": val["loss"],
             "val_top1": val["top1"],
             "seconds": round(self.seconds, 3),
+            "cpu_seconds": round(self.cpu_seconds, 3),
             "images_per_second": round(seen / max(self.seconds, 1e-9), 1),
         }
         self.history.append(row)
-        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.seconds, self.cpu_seconds = self.epoch + 1, 0, 0.0, 0.0
         self.totals.zero_()
         return row
 
@@ -102,7 +105,7 @@ class TrainState:
             "random": torch.get_rng_state(),  # dropout draws from it
             "random_cuda": [torch.cuda.get_rng_state()] if self.device.type == "cuda" else [],
             "totals": self.totals,
-            "counters": {name: getattr(self, name) for name in ("epoch", "step", "seconds", "history")},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
         }
 
     def restore(self, checkpoint: dict) -> None:
