@@ -35,7 +35,7 @@ NB ?= $(wildcard notebooks/*.ipynb)
 UNSTABLE := metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill \
   cell.metadata.execution
 
-.PHONY: help run test lab lint format lock notebooks clean always
+.PHONY: help run test lab lint format lock notebooks site clean always
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -70,6 +70,9 @@ notebooks: $(READY) ## execute the committed notebooks in place (NB=notebooks/06
 	  --ExecutePreprocessor.store_widget_state=False $(NB)
 	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --inplace --coalesce-streams $(NB)
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(UNSTABLE)" $(NB)
+
+site: $(READY) ## build the web site into build/site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/site
 
 clean: ## remove .venv, caches and build outputs; runs/ and data/ stay
 	rm -rf .venv .uv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
