@@ -1,0 +1,42 @@
+"""Builds the wheel with the course inside: what `lambdalab init` hands out, copied from its only place.
+
+All else about the package is in pyproject.toml, and what the sdist has besides in MANIFEST.in.
+"""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+COURSE = (
+    "configs/*.yaml",
+    "data/README.md",
+    "data/benchmarks/*.csv",
+    "data/reference/*.*",
+    "data/results/*/[!.]*",
+    "docs/[!.]*.md",
+    "docs/teaching/*.md",
+    "notebooks/*.ipynb",
+    "notebooks/exercises/*.ipynb",
+    "notebooks/exercises/solutions/*.ipynb",
+)
+NOT_COURSE = ("docs/index.md",)  # the site's own front page, which needs Sphinx
+
+
+class BuildWithCourse(build_py):
+    """Adds the course to lambdalab/_course; an editable install has it in the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        course = Path(self.build_lib, "lambdalab", "_course")
+        shutil.rmtree(course, ignore_errors=True)  # of an earlier build
+        for file in sorted(file for pattern in COURSE for file in Path().glob(pattern)):
+            if file.as_posix() not in NOT_COURSE:
+                self.mkpath(str(course / file.parent))
+                self.copy_file(str(file), str(course / file))
+
+
+setup(cmdclass={"build_py": BuildWithCourse})
