@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 import click
 
-from lambdalab.paths import cache_dir, home, results_dir, runs_dir
+from lambdalab.paths import cache_dir, home, of_the_course, results_dir, runs_dir
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -48,7 +48,7 @@ def replay_command(queue, only, budget, device, data, results, wants_list) -> No
     from lambdalab.replay import Places, work_through
     from lambdalab.train_state import find_device
 
-    rows = read_queue(queue or home() / "configs" / "replays.yaml")
+    rows = read_queue(queue or of_the_course(home() / "configs" / "replays.yaml"))
     places = Places(runs_dir() / "replay", results or results_dir(), data or cache_dir())
     seconds = parse_duration(budget)
     runs = _chosen(planned_runs(rows), only)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lambdalab.paths import results_dir, runs_dir
+from lambdalab.paths import of_the_course, results_dir, runs_dir
 from lambdalab.recipe import TrainConfig
 
 MODEL_OPTIONS = {
@@ -92,7 +92,7 @@ def results_command(folder: Path | None) -> None:
     """
     from lambdalab.runs import results_table
 
-    click.echo(results_table(folder or results_dir()))
+    click.echo(results_table(folder or of_the_course(results_dir())))
 
 
 def _print_models() -> None:

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 
-SET_UP_AGAIN = "delete .venv and run make again (without make: the README's uv pip commands)"
+from lambdalab.paths import checkout
+
+SET_UP_AGAIN = (
+    "delete .venv and run make again (without make: the README's uv pip commands)"
+    if checkout()
+    else "install lambdalab into a new environment"
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lambdalab.errors import UserError, did_you_mean
 from lambdalab.parameters import Parameter, declared
-from lambdalab.paths import notebooks_dir
+from lambdalab.paths import notebooks_dir, of_the_course
 from lambdalab.terminal import KernelScreen
 
 Given = Mapping[str, object] | Iterable[tuple[str, object]]
@@ -37,14 +37,14 @@ def list_notebooks() -> list[NotebookInfo]:
     """Return what `notebooks/*.ipynb` say about themselves, in the order of their names.
 
     Raises:
-        UserError: If a file is no notebook.
+        UserError: If there are none here, or a file is no notebook.
     """
     return [notebook_info(path) for path in _paths().values()]
 
 
 def notebook_info(path: Path) -> NotebookInfo:
     """Return what a notebook says about itself: its first heading and its metadata's `lambdalab` entry."""
-    notebook = _read(path)
+    notebook = read_notebook(path)
     prose = "\n".join(_source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     heading = re.search(r"^#+ +(.+)$", prose, re.MULTILINE)
     about = notebook.get("metadata", {}).get("lambdalab", {})
@@ -66,8 +66,6 @@ def find_notebook(name: str) -> Path:
     numbered = [path for known, path in paths.items() if known.split("_")[0] == stem]
     if stem in paths or len(numbered) == 1:
         return paths.get(stem) or numbered[0]
-    if not paths:
-        raise UserError(f"no notebooks in {notebooks_dir()}; set LAMBDALAB_HOME to the folder above notebooks/")
     raise UserError(f"unknown notebook '{name}'{did_you_mean(stem, list(paths))} (lambdalab list shows all)")
 
 
@@ -77,7 +75,7 @@ def parameters_of(path: str | Path) -> dict[str, Parameter]:
     Raises:
         UserError: If the file is no notebook, or a declaration is not understood.
     """
-    cell = _tagged(_read(Path(path)), "parameters")
+    cell = _tagged(read_notebook(Path(path)), "parameters")
     return declared(_source(cell), Path(path).stem) if cell else {}
 
 
@@ -151,7 +149,7 @@ def run_notebook(path: str | Path, parameters: Given, out: str | Path) -> Path:
 
 
 def _paths() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(notebooks_dir().glob("[!.]*.ipynb"))}
+    return {path.stem: path for path in sorted(of_the_course(notebooks_dir()).glob("[!.]*.ipynb"))}
 
 
 def _pairs(given: Given) -> list[tuple[str, object]]:
@@ -159,7 +157,7 @@ def _pairs(given: Given) -> list[tuple[str, object]]:
 
 
 def _run_check(path: Path, values: dict[str, object]) -> None:
-    notebook = _read(path)
+    notebook = read_notebook(path)
     check, parameters = _tagged(notebook, "check"), _tagged(notebook, "parameters")
     if check is None:
         return
@@ -178,7 +176,7 @@ def _run_check(path: Path, values: dict[str, object]) -> None:
 
 
 def _cells_to_run(path: Path, values: dict[str, object]) -> int:
-    code = [cell for cell in _read(path)["cells"] if cell["cell_type"] == "code" and _source(cell).strip()]
+    code = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code" and _source(cell).strip()]
     return len(code) + bool(values)  # papermill puts the given values into a cell of their own
 
 
@@ -201,14 +199,19 @@ def _keep(growing: Path, saved: Path) -> bool:
     if growing.stat().st_size == 0:
         growing.unlink()
         return False
-    notebook = _read(growing)
+    notebook = read_notebook(growing)
     notebook["metadata"].get("papermill", {}).update(input_path=saved.name, output_path=saved.name)
     growing.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     growing.replace(saved)
     return True
 
 
-def _read(path: Path) -> dict:
+def read_notebook(path: Path) -> dict:
+    """Return a notebook as its JSON says it.
+
+    Raises:
+        UserError: If the file is no notebook of format 4.
+    """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if not all("cell_type" in cell and "source" in cell for cell in notebook["cells"]):

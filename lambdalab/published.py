@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lambdalab.errors import UserError
-from lambdalab.paths import home
+from lambdalab.paths import home, of_the_course
 
 TABLES = (
     "ablation",
@@ -135,8 +135,12 @@ def read_reference(name: str):
 
 
 def reference_dir() -> Path:
-    """Return the folder of the published tables and the log."""
-    return home() / "data" / "reference"
+    """Return the folder of the published tables and the log.
+
+    Raises:
+        UserError: if this is no course.
+    """
+    return of_the_course(home() / "data" / "reference")
 
 
 def _typed(kind, texts: dict[str, str | None], number: int):
