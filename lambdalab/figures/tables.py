@@ -45,7 +45,7 @@ def plot_printed(rows, ax=None):
     """Draw each row's printed minus recounted number, the paper's and the README's, within ±0.05 or beyond.
 
     Args:
-        rows: ``tables.Row``s.
+        rows: of a table, each a ``tables.Row``.
         ax: where to draw; a new figure if not given.
     """
     import seaborn
