@@ -15,13 +15,14 @@ COURSE = (
     "data/benchmarks/*.csv",
     "data/reference/*.*",
     "data/results/*/[!.]*",
-    "docs/[!.]*.md",
+    "docs/course.md",
+    "docs/faq.md",
+    "docs/glossary.md",
     "docs/teaching/*.md",
     "notebooks/*.ipynb",
     "notebooks/exercises/*.ipynb",
     "notebooks/exercises/solutions/*.ipynb",
 )
-NOT_COURSE = ("docs/index.md",)  # the site's own front page, which needs Sphinx
 
 
 class BuildWithCourse(build_py):
@@ -34,9 +35,8 @@ class BuildWithCourse(build_py):
         course = Path(self.build_lib, "lambdalab", "_course")
         shutil.rmtree(course, ignore_errors=True)  # of an earlier build
         for file in sorted(file for pattern in COURSE for file in Path().glob(pattern)):
-            if file.as_posix() not in NOT_COURSE:
-                self.mkpath(str(course / file.parent))
-                self.copy_file(str(file), str(course / file))
+            self.mkpath(str(course / file.parent))
+            self.copy_file(str(file), str(course / file))
 
 
 setup(cmdclass={"build_py": BuildWithCourse})
