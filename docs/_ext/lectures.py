@@ -1,0 +1,79 @@
+"""What a notebook needs to be read as a page: words for its figures, something in its explorers' places, links."""
+
+import json
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from citations import cite
+from docutils import nodes
+from library import ROOT, modules_of, room_names, uses, where
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NOTE = "**An explorer is here** when the notebook runs: `make lab`, then run all cells."
+TWIN = "twin"  # the tag of the cell that draws an explorer's first view once
+
+
+def prepare(app, docname: str, source: list[str]) -> None:
+    """Sphinx's ``source-read``: change a notebook's text before it is read; the file stays as it is."""
+    if not app.env.doc2path(docname).suffix == ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    app.env.lambdalab_alts = getattr(app.env, "lambdalab_alts", {}) | alternative_texts(notebook)
+    replace_explorers(notebook["cells"])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = cite("".join(cell["source"]), "{cite}")
+    last = {"cell_type": "markdown", "id": "see-also", "metadata": {}, "source": see_also(docname, notebook)}
+    notebook["cells"].append(last)
+    source[0] = json.dumps(notebook)
+
+
+def alternative_texts(notebook: dict) -> dict[str, str]:
+    """Return what ``figures.show`` says of each picture, by the name that MyST-NB gives its file."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return {
+        f"{sha256(b64decode(output['data']['image/png'])).hexdigest()}.png": output["metadata"]["image/png"]["alt"]
+        for output in outputs
+        if "alt" in output.get("metadata", {}).get("image/png", {})
+    }
+
+
+def describe_figures(app, doctree: nodes.document) -> None:
+    """Sphinx's ``doctree-read``: give the pictures their alternative texts."""
+    alts = getattr(app.env, "lambdalab_alts", {})
+    for image in doctree.findall(nodes.image):
+        name = PurePosixPath(image["uri"]).name
+        if name in alts:
+            image["alt"] = alts[name]
+
+
+def replace_explorers(cells: list[dict]) -> None:
+    """Put a note where a widget would be: what it is, and where its first view is drawn."""
+    twins = [index for index, cell in enumerate(cells) if TWIN in cell["metadata"].get("tags", [])]
+    for index, cell in enumerate(cells):
+        for output in cell.get("outputs", []):
+            if WIDGET in output.get("data", {}):
+                below = min(twins, key=lambda twin: abs(twin - index), default=0) > index
+                place = "Below" if below else "Above"
+                output["data"] = {"text/markdown": f"{NOTE} {place}, what it shows at first is drawn once."}
+
+
+def see_also(docname: str, notebook: dict) -> str:
+    """Return the page's last lines: the teacher's notes, if there are any, and the library's parts that it uses."""
+    lines = []
+    stem = docname.rsplit("/", 1)[-1]
+    if (ROOT / "docs" / "teaching" / f"{stem}.md").is_file():
+        lines.append(f"Teacher's notes: [](/docs/teaching/{stem}.md).")
+    shown = {module for room in room_names() for module in modules_of(room)}
+    links = [f"{{py:obj}}`{name} <{where(module, name)}>`" for module, name in uses(notebook) if module in shown]
+    if links:
+        lines.append(f"From the library: {', '.join(links)}.")
+    return ":::{seealso}\n" + "\n\n".join(lines) + "\n:::" if lines else ""
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.connect("source-read", prepare)
+    app.connect("doctree-read", describe_figures)
+    return {"parallel_read_safe": False}

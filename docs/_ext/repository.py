@@ -1,0 +1,41 @@
+"""Where the site's "open in Colab / Binder" buttons lead: the repository on GitHub that the checkout came from."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on GitHub: ``owner/name``, and the branch whose files are opened."""
+
+    name: str
+    branch: str
+
+
+def find_repository() -> Repository | None:
+    """Return what ``$LAMBDALAB_REPOSITORY`` says (``owner/name``), else git's ``origin``; ``None``: no such buttons.
+
+    Raises:
+        ValueError: if the variable is set to something else.
+    """
+    branch = _git("branch", "--show-current") or "main"
+    given = os.environ.get("LAMBDALAB_REPOSITORY", "")
+    if given:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
+            raise ValueError(f"REPOSITORY must be owner/name, as in a GitHub address; got '{given}'")
+        return Repository(given, branch)
+    origin = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", _git("remote", "get-url", "origin"))
+    return Repository(origin[1], branch) if origin else None
+
+
+def _git(*arguments: str) -> str:
+    try:
+        said = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    except OSError:  # no git here
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
