@@ -11,11 +11,16 @@ from pathlib import Path
 
 import click
 
+from lambdalab.cli_address import address_command
 from lambdalab.cli_bench import bench_command
+from lambdalab.cli_course import course_command
+from lambdalab.cli_init import init_command
 from lambdalab.cli_replay import replay_command
+from lambdalab.cli_slides import slides_command
+from lambdalab.cli_results import results_command
 from lambdalab.cli_sweep import sweep_command
 from lambdalab.cli_tables import tables_command
-from lambdalab.cli_train import results_command, train_command
+from lambdalab.cli_train import train_command
 from lambdalab.errors import UserError, did_you_mean
 from lambdalab.paths import runs_dir
 
@@ -81,6 +86,10 @@ def main(ctx: click.Context) -> None:
     lambdalab bench layer --shapes 8x8     is this layer faster than the others?
     lambdalab sweep 06_train grid.yaml     a grid of parameters, run after run
     lambdalab replay --list                the queue of runs behind the result tables
+    lambdalab results --table laptop       what came of it: mean, spread, differences
+    lambdalab init course                  a folder with the whole course (without a checkout)
+    lambdalab slides 01                    a notebook as slides
+    lambdalab course                       the course: minutes, sessions
     lambdalab doctor                       is this machine ready?
 
     Notebooks are meant to be read in JupyterLab; `run` executes one from top to bottom and keeps the result.
@@ -178,6 +187,10 @@ main.add_command(tables_command)
 main.add_command(bench_command)
 main.add_command(replay_command)
 main.add_command(sweep_command)
+main.add_command(course_command)
+main.add_command(slides_command)
+main.add_command(init_command)
+main.add_command(address_command)
 
 
 def _print_help(ctx: click.Context, notebook: str | None) -> None:

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
-from statistics import mean, stdev
 
 import click
 
@@ -112,8 +111,7 @@ def _state(found: list) -> str:
 
 def _top1(found: list) -> str:
     """Return mean ± sample standard deviation over the finished seeds, in percent, and their number."""
+    from lambdalab.grouping import mean_sd
+
     values = [100 * now.top1 for now in found if now.state == "finished"]
-    if not values:
-        return "not run"
-    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{mean(values):.2f}{spread} (n = {len(values)})"
+    return mean_sd(values) + (f" (n = {len(values)})" if values else "")

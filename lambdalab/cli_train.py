@@ -1,4 +1,4 @@
-"""`lambdalab train` and `lambdalab results`: training without a notebook, and the table of what came of it."""
+"""`lambdalab train`: training without a notebook."""
 
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lambdalab.paths import of_the_course, results_dir, runs_dir
+from lambdalab.paths import runs_dir
 from lambdalab.recipe import TrainConfig
 
 MODEL_OPTIONS = {
@@ -81,18 +81,6 @@ def train_command(model, dataset, data_dir, download, out, stop_after, wants_mod
         click.echo(f"{result.summary['headline']}\nall of it: {folder}")
     else:
         click.echo(f"stopped after {len(result.history)} epochs; the same command goes on from {folder}")
-
-
-@click.command("results")
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
-def results_command(folder: Path | None) -> None:
-    """Print the finished runs below FOLDER as a table: mean and standard deviation over seeds.
-
-    FOLDER is data/results, the runs that come with the kit, unless you name another, such as runs.
-    """
-    from lambdalab.runs import results_table
-
-    click.echo(results_table(folder or of_the_course(results_dir())))
 
 
 def _print_models() -> None:

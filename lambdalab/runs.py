@@ -7,8 +7,9 @@ that was best on the validation part). Every file is replaced as a whole, so a k
 
 import json
 import platform
+import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.models import ModelConfig, ResNet
 from lambdalab.processes import count_processes
+from lambdalab.recipe import TrainConfig
 
 # The columns of metrics.csv that differ from one run to its repetition.
 TIMES = ["seconds", "cpu_seconds", "images_per_second"]
@@ -122,7 +124,11 @@ class Run:
 
 
 def read_runs(folder: Path):
-    """Return the finished runs below a folder as a pandas table: a row each, configuration and result as columns."""
+    """Return the finished runs below a folder as a pandas table: a row each, configuration and result as columns.
+
+    ``row`` is the run's folder without its seed. An option that the kit did not have yet has its default: it was added
+    so that the default means what was done before.
+    """
     import pandas
 
     rows = []
@@ -130,35 +136,21 @@ def read_runs(folder: Path):
         run = Run(path.parent)
         if not (run.folder / "config.json").is_file():
             continue  # some other tool's summary
-        config = {f"{part}.{key}": value for part, options in run.config.items() for key, value in options.items()}
-        rows.append({"run": path.parent.relative_to(folder).as_posix(), **config, **run.summary})
+        parts = _with_defaults(run.config)
+        config = {f"{part}.{key}": value for part, options in parts.items() for key, value in options.items()}
+        name = path.parent.relative_to(folder).as_posix()
+        rows.append({"run": name, "row": re.sub(r"[-/]?seed\d+$", "", name) or name, **config, **run.summary})
     return pandas.DataFrame(rows)
 
 
-def results_table(folder: Path) -> str:
-    """Return the finished runs below a folder as a Markdown table: one row for runs that differ in their seed alone.
-
-    Columns: the model, its data and epochs, parameters, test top-1 as mean ± standard deviation (of the sample) in
-    percent, the number n of seeds, and the mean seconds of training.
-
-    Raises:
-        UserError: if there is no finished run.
-    """
-    runs = read_runs(folder)
-    if runs.empty:
-        raise UserError(f"no finished run below {folder}; lambdalab train makes one")
-    settings = [name for name in runs.columns if "." in name and name not in ("train.seed", "data.split_seed")]
-    # As text, since groups are compared by value and a missing option is no number.
-    keys = [runs[name].astype(str) for name in settings]
-    lines = ["| model | data | epochs | parameters | test top-1 [%] | n | seconds |", "|---|---|--:|--:|--:|--:|--:|"]
-    for _, group in runs.groupby(keys, sort=False, dropna=False):
-        first, top1 = group.iloc[0], group["test_top1"] * 100
-        spread = f" ± {top1.std():.2f}" if len(group) > 1 else ""
-        lines.append(
-            f"| {first['model.name']} | {first['data.name']} | {first['train.epochs']} | {first['parameters']:,} "
-            f"| {top1.mean():.2f}{spread} | {len(group)} | {group['seconds'].mean():.0f} |"
-        )
-    return "\n".join(lines)
+def _with_defaults(config: dict) -> dict:
+    """Return a configuration with all options of the recipe, and of the network if it is one of this kit's."""
+    kinds = {"train": TrainConfig} | ({"model": ModelConfig} if "depths" in config["model"] else {})
+    known = {
+        part: {option.name: option.default for option in fields(kind) if option.default is not MISSING}
+        for part, kind in kinds.items()
+    }
+    return {part: {**known.get(part, {}), **options} for part, options in config.items()}
 
 
 def environment() -> dict:

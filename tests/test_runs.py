@@ -1,6 +1,5 @@
-"""A run's folder read back, many runs as one table, and the README's table from the same files."""
+"""A run's folder read back, and many runs as one table."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import torch
 from lambdalab import Run, TrainConfig, evaluate, read_runs
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment, parse_duration
-from lambdalab.runs import results_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,13 +41,6 @@ def test_environment_says_what_it_ran_on(runs):
     assert torch.__version__ in environment and str(ROOT) not in environment
 
 
-def test_table_groups_seeds(runs):
-    table = read_runs(runs)
-    lines = results_table(runs).splitlines()
-    top1 = table["test_top1"] * 100
-    assert len(lines) == 3 and f"{top1.mean():.2f} ± {top1.std():.2f} | 2 |" in lines[2]
-
-
 def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "runs" / "seed0" / "summary.json").unlink()
@@ -74,19 +65,10 @@ def test_damage_is_named_in_one_line(runs, tmp_path, damage, named):
 
 
 def test_no_run_at_all(tmp_path):
-    with pytest.raises(UserError, match="no finished run"):
-        results_table(tmp_path)
     with pytest.raises(UserError, match=r"no metrics\.csv"):
         _ = Run(tmp_path).metrics
     with pytest.raises(UserError, match="best' or 'last'"):
         Run(tmp_path).load_model("newest")
-
-
-def test_readme_table_is_drawn_from_the_results():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.S)
-    assert shown, "README.md has lost its results table"
-    assert shown[1] == results_table(ROOT / "data" / "results"), "lambdalab results prints the table to put there"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1h30m", 5400), ("0.5", 0.5), (None, None)])

@@ -1,0 +1,92 @@
+"""The README's tables of results: drawn from the same files, with "not run" where nothing has finished."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_runs import LABEL, make_row, make_run, make_runs
+
+from lambdalab.cli import main
+from lambdalab.errors import UserError
+from lambdalab.results import queue_table, readme_table, results_table
+
+ROOT = Path(__file__).resolve().parent.parent
+CONV = make_row("conv")
+LAMBDA = make_row("lambda", "lambda_resnet11_tiny", readme=2, options={"scope": 7})
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+@pytest.mark.parametrize(("mark", "command"), [("results", ["--only", "digits-*"]), ("cifar", ["--table", "laptop"])])
+def test_the_readme_shows_what_the_command_prints(mark, command):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", readme, re.S)
+    assert shown, f"README.md has lost its table {mark}"
+    printed = CliRunner().invoke(main, ["results", *command, str(ROOT / "data" / "results")])
+    assert shown[1] == printed.output.strip(), f"lambdalab results {' '.join(command)} prints the table to put there"
+
+
+def test_each_line_of_the_readmes_tables_has_its_folders():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for mark, n in (("results", 6), ("cifar", 7)):  # in which column n is
+        for line in cells(re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", readme, re.S)[1])[2:]:
+            folders = [path for path in (ROOT / "data" / "results").glob(f"{line[0]}-seed*") if path.is_dir()]
+            assert len(folders) >= int(line[n]), line[0]
+
+
+def test_runs_are_one_line_if_they_differ_in_their_seed_alone(tmp_path):
+    longer = make_row("longer", settings={"epochs": 3})
+    make_runs(tmp_path, [(CONV, [0.5, 0.6]), (longer, [0.9]), (LAMBDA, [0.7])])
+    found = cells(results_table(tmp_path, planned=["lambda", "conv"]))[2:]
+    assert [line[0] for line in found] == ["lambda", "conv", "longer"]
+    assert found[1] == ["conv", "resnet11_tiny", LABEL, "2", "100", "55.00 ± 7.07", "2", "25"]
+    assert found[2][5:7] == ["90.00", "1"]
+    assert [line[0] for line in cells(results_table(tmp_path, ["l*"]))[2:]] == ["lambda", "longer"]
+
+
+def test_the_queues_rows_say_not_run_and_compare_with_the_convolutions(tmp_path):
+    make_runs(tmp_path, [(CONV, [0.5, 0.6])], lossless_top1=0.4, lossless_pictures=1017)
+    make_run(tmp_path, LAMBDA, 1, 0.7, cpu_seconds=1234.5)
+    found = cells(queue_table([CONV, LAMBDA, make_row("other")], tmp_path))
+    shape = [LABEL, "2", "100", "2.0 M"]
+    assert found[2] == ["conv", "resnet11_tiny", *shape, "55.00 ± 7.07", "2", "–", "20", "40.00 ± 0.00 (of 1,017)"]
+    assert found[3] == ["lambda", "lambda_resnet11_tiny", *shape, "70.00", "1", "+10.00", "1,234", "–"]
+    assert found[4] == ["other", "resnet11_tiny", LABEL, "2", "–", "–", "not run", "0", "–", "–", "–"]
+
+
+def test_an_interval_needs_two_pairs(tmp_path):
+    make_runs(tmp_path, [(CONV, [0.50, 0.60]), (LAMBDA, [0.51, 0.62])])
+    assert cells(queue_table([CONV, LAMBDA], tmp_path))[3][8] == "+1.50 (-4.85 to +7.85)"
+
+
+def test_a_run_with_other_settings_than_the_queue_says_is_no_result_of_its_row(tmp_path):
+    make_run(tmp_path, make_row("conv", settings={"epochs": 5}), 0, 0.9)
+    assert cells(queue_table([CONV], tmp_path))[2][6:8] == ["not run", "0"]
+    assert "not run" in queue_table([CONV], tmp_path / "nothing")
+
+
+def test_the_readmes_claims_stand_beside_ours(tmp_path):
+    rows = [make_row("later", readme=4), LAMBDA, CONV]
+    make_runs(tmp_path, [(LAMBDA, [0.9, 0.91])])
+    assert cells(readme_table(rows, tmp_path))[2:] == [
+        ["lambda_resnet18 (16, 4, 4, 7)", "93.20 (65 epochs)", "–", "lambda", LABEL, "90.50 ± 0.71", "2"],
+        ["lambda_resnet18 (16, 4, 1, 23)", "–", "91.36 (69 epochs)", "later", LABEL, "not run", "0"],
+    ]
+
+
+def test_the_command_knows_its_tables(tmp_path):
+    def lambdalab(*arguments):
+        return CliRunner().invoke(main, ["results", str(tmp_path), *arguments])
+
+    assert "not run" in lambdalab("--table", "gpu").stdout and "lambda26_u4_m7" in lambdalab("--table", "readme").stdout
+    for wrong, named in ((["--table", "gpu", "--only", "x"], "--only chooses"), ([], "no finished run")):
+        done = lambdalab(*wrong)
+        assert done.exit_code == 2 and done.stderr.count("\n") == 1 and named in done.stderr
+
+
+def test_no_run_at_all(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        results_table(tmp_path)
