@@ -26,17 +26,9 @@ shares = st.lists(st.integers(0, 10_000), min_size=2, max_size=5, unique=True).m
 
 def table(*results: tuple):
     """A table of runs as ``grouped`` gives it, without folders: (group, accuracies by seed, settings)."""
+    same = {"data.split_seed": 0, "data.name": "made", "device": "cpu", "model.depths": [1], "model.width": 8}
     lines = [
-        {"group": name, "run": f"{name}-seed{seed}", "row": name, "train.seed": seed, "data.split_seed": 0}
-        | {
-            "data.name": "made",
-            "device": "cpu",
-            "model.depths": [1],
-            "model.width": 8,
-            "test_top1": top1,
-            **shape,
-            **more,
-        }
+        {"group": name, "run": f"{name}-seed{seed}", "train.seed": seed, "test_top1": top1, **same, **shape}
         for name, accuracies, shape in results
         for seed, top1 in enumerate(accuracies)
         if top1 is not None
@@ -72,10 +64,7 @@ def test_a_paired_difference_is_antisymmetric_and_scipys(one, other):
         test = stats.ttest_rel(one[:count], other[:count])
         low, high = (100 * edge for edge in test.confidence_interval(0.95))
         assert [there.low, there.high] == pytest.approx([low, high], rel=1e-6, abs=1e-9)
-        flips = [
-            abs(mean(s * d for s, d in zip(signs, differences, strict=True)))
-            for signs in product((1, -1), repeat=count)
-        ]
+        flips = [abs(np.mean(differences * signs)) for signs in product((1, -1), repeat=count)]
         exact = sum(flip >= abs(differences.mean()) - 1e-9 for flip in flips) / len(flips)
         assert there.p == pytest.approx(exact)
 
