@@ -30,7 +30,7 @@ find_uv = uv=uv; $$uv --version >/dev/null 2>&1 || uv=.uv/bin/uv; \
 # Outputs are compared with the stored ones, so whatever changes them is the same everywhere. A notebook chooses its
 # own matplotlib backend: an inherited one would leave its figures out.
 REPEATABLE := env -u MPLBACKEND PYTHONHASHSEED=0 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
-SOURCES := lambdalab tests notebooks conftest.py
+SOURCES := lambdalab tests notebooks docs conftest.py
 NB ?= $(wildcard notebooks/*.ipynb)
 UNSTABLE := metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill \
   cell.metadata.execution
@@ -71,8 +71,11 @@ notebooks: $(READY) ## execute the committed notebooks in place (NB=notebooks/06
 	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --inplace --coalesce-streams $(NB)
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(UNSTABLE)" $(NB)
 
-site: $(READY) ## build the web site into build/site
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/site
+site: $(READY) ## build the web site into build/site (REPOSITORY=owner/name: with Colab and Binder buttons)
+	@rm -rf build/site build/doctrees
+	@$(if $(REPOSITORY),LAMBDALAB_REPOSITORY=$(REPOSITORY)) OMP_NUM_THREADS=1 $(BIN)/sphinx-build --quiet \
+	  --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
+	@echo "The site is built: open build/site/index.html in a browser."
 
 clean: ## remove .venv, caches and build outputs; runs/ and data/ stay
 	rm -rf .venv .uv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -35,7 +35,7 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 bibtex_bibfiles = ["references.bib"]
-autodoc_member_order = "bysource"
+autodoc_member_order, autodoc_inherit_docstrings = "bysource", False
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 add_module_names = False
@@ -43,19 +43,23 @@ napoleon_numpy_docstring, napoleon_use_ivar = False, True
 copybutton_selector = "div.cell_input div.highlight pre, div:not(.cell_output) > div.highlight pre"
 copybutton_exclude = ".linenos, .gp, .go"
 
-html_theme, html_title, html_baseurl = "sphinx_book_theme", "lambdalab", ""
+html_theme, html_title = "sphinx_book_theme", "lambdalab"
 html_static_path, html_extra_path = ["_static"], ["_root"]
 html_css_files, html_js_files = ["site.css"], ["site.js"]
 html_show_sphinx = False
 html_theme_options = {
     "show_navbar_depth": 1,
     "show_toc_level": 2,
-    "path_to_docs": "",
+    "navbar_persistent": [],  # the search field is in the sidebar
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 repository = find_repository()
-if repository:
+if repository is None:
+    print(
+        "No repository on GitHub is known, so there are no Colab and Binder buttons: make site REPOSITORY=owner/name."
+    )
+else:
     html_theme_options |= {
         "repository_url": f"https://github.com/{repository.name}",
         "repository_branch": repository.branch,

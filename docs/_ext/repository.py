@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from sphinx.errors import ConfigError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -21,13 +23,13 @@ def find_repository() -> Repository | None:
     """Return what ``$LAMBDALAB_REPOSITORY`` says (``owner/name``), else git's ``origin``; ``None``: no such buttons.
 
     Raises:
-        ValueError: if the variable is set to something else.
+        ConfigError: if the variable is set to something else.
     """
     branch = _git("branch", "--show-current") or "main"
     given = os.environ.get("LAMBDALAB_REPOSITORY", "")
     if given:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
-            raise ValueError(f"REPOSITORY must be owner/name, as in a GitHub address; got '{given}'")
+            raise ConfigError(f"REPOSITORY must be owner/name, as in a GitHub address; got '{given}'")
         return Repository(given, branch)
     origin = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", _git("remote", "get-url", "origin"))
     return Repository(origin[1], branch) if origin else None
