@@ -16,10 +16,10 @@ TWIN = "twin"  # the tag of the cell that draws an explorer's first view once
 
 def prepare(app, docname: str, source: list[str]) -> None:
     """Sphinx's ``source-read``: change a notebook's text before it is read; the file stays as it is."""
-    if not app.env.doc2path(docname).suffix == ".ipynb":
+    if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
-    app.env.lambdalab_alts = getattr(app.env, "lambdalab_alts", {}) | alternative_texts(notebook)
+    app.env.temp_data["alternative texts"] = alternative_texts(notebook)  # until this page is read
     replace_explorers(notebook["cells"])
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
@@ -29,23 +29,24 @@ def prepare(app, docname: str, source: list[str]) -> None:
     source[0] = json.dumps(notebook)
 
 
-def alternative_texts(notebook: dict) -> dict[str, str]:
-    """Return what ``figures.show`` says of each picture, by the name that MyST-NB gives its file."""
+def alternative_texts(notebook: dict) -> list[tuple[str, str]]:
+    """Return what ``figures.show`` says of each picture, after the name that MyST-NB gives its file, in order."""
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    return {
-        f"{sha256(b64decode(output['data']['image/png'])).hexdigest()}.png": output["metadata"]["image/png"]["alt"]
-        for output in outputs
-        if "alt" in output.get("metadata", {}).get("image/png", {})
-    }
+    return [
+        (f"{sha256(b64decode(each['data']['image/png'])).hexdigest()}.png", each["metadata"]["image/png"]["alt"])
+        for each in outputs
+        if "alt" in each.get("metadata", {}).get("image/png", {})
+    ]
 
 
 def describe_figures(app, doctree: nodes.document) -> None:
-    """Sphinx's ``doctree-read``: give the pictures their alternative texts."""
-    alts = getattr(app.env, "lambdalab_alts", {})
+    """Sphinx's ``doctree-read``: give the pictures their alternative texts; two equal ones may have two."""
+    alts = app.env.temp_data.get("alternative texts", [])
     for image in doctree.findall(nodes.image):
-        name = PurePosixPath(image["uri"]).name
-        if name in alts:
-            image["alt"] = alts[name]
+        found = next((each for each in alts if each[0] == PurePosixPath(image["uri"]).name), None)
+        if found:
+            image["alt"] = found[1]
+            alts.remove(found)
 
 
 def replace_explorers(cells: list[dict]) -> None:

@@ -66,6 +66,6 @@ def _imports(code: str) -> list[tuple[str, str]]:
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lambdalab":
             for each in node.names:
-                module = (node.module.split(".") + [lambdalab._HOME_OF.get(each.name, "")])[1]
+                module = [*node.module.split("."), lambdalab._HOME_OF.get(each.name, "")][1]
                 found[module, each.name] = None
     return [use for use in found if use[0]]
