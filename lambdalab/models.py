@@ -8,6 +8,7 @@ A network is a stem, stages of blocks (each stage after the first halves the map
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatch
 
+import torch
 from torch import Tensor, nn
 
 from lambdalab.blocks import BasicBlock, Bottleneck, Spatial, conv3x3, downsampled, stem
@@ -81,6 +82,9 @@ class ResNet(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
+        # A lambda layer works on pixels whose channels lie side by side. Every operator keeps the layout of its input,
+        # so that nothing is copied between them: a third of a step's time. The community code does not do so.
+        self.layout = torch.contiguous_format if config.block == "original" else torch.channels_last
         self.stem = stem(config.stem, config.channels, config.width)
         dim, size, stages = config.width, config.image_size, []
         if size is not None and config.stem == "imagenet":
@@ -110,6 +114,7 @@ class ResNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=self.layout)
         return self.head(self.dropout(self.pool(self.stages(self.stem(x)))))
 
 
