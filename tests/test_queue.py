@@ -170,7 +170,7 @@ def test_the_ablations_each_change_one_thing(shipped):
 def test_the_laptops_table_is_small_and_apart(shipped):
     rows = [row for row in shipped if row.machine == "laptop"]
     assert all(row.name.startswith("laptop_") == (row in rows) for row in shipped)
-    assert rows[-1].name == "laptop_lambda_32", "the network that comes with the kit stands in no table"
+    assert rows[-1].name == "laptop_lambda_32", "whole pictures: not comparable with the others"
     labels = {row.source.label for row in rows[:-1]}
     assert labels.isdisjoint(row.source.label for row in shipped if row.machine == "gpu")
     assert all(len(row.seeds) >= 3 and row.source.size == 16 for row in rows[:-1])
