@@ -14,10 +14,11 @@ import click
 from lambdalab.cli_address import address_command
 from lambdalab.cli_bench import bench_command
 from lambdalab.cli_course import course_command
+from lambdalab.cli_exercises import exercises_command
 from lambdalab.cli_init import init_command
 from lambdalab.cli_replay import replay_command
-from lambdalab.cli_slides import slides_command
 from lambdalab.cli_results import results_command
+from lambdalab.cli_slides import slides_command
 from lambdalab.cli_sweep import sweep_command
 from lambdalab.cli_tables import tables_command
 from lambdalab.cli_train import train_command
@@ -88,6 +89,7 @@ def main(ctx: click.Context) -> None:
     lambdalab replay --list                the queue of runs behind the result tables
     lambdalab results --table laptop       what came of it: mean, spread, differences
     lambdalab init course                  a folder with the whole course (without a checkout)
+    lambdalab exercises                    exercises that check themselves
     lambdalab slides 01                    a notebook as slides
     lambdalab course                       the course: minutes, sessions
     lambdalab doctor                       is this machine ready?
@@ -105,12 +107,13 @@ def list_command() -> None:
     "run" is the computer's minutes for the whole notebook, "teach" a reader's or a class's.
     """
     from lambdalab.notebooks import list_notebooks
+    from lambdalab.terminal import print_table
 
     rows = [
         (info.name, info.purpose or info.title, _minutes(info.minutes_run), _minutes(info.minutes_teach))
         for info in list_notebooks()
     ]
-    _print_table(["notebook", "what it is for", "run [min]", "teach [min]"], rows)
+    print_table(["notebook", "what it is for", "run [min]", "teach [min]"], rows)
     click.echo("Next: lambdalab run NOTEBOOK --help")
 
 
@@ -168,6 +171,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
     Exits with 1 if something is broken, so a script can ask: lambdalab doctor && lambdalab run 06_train
     """
     from lambdalab.doctor import checks
+    from lambdalab.terminal import print_table
 
     found = checks()
     broken = [check for check in found if not check.ok]
@@ -175,7 +179,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
         rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in found]
         click.echo(json.dumps(rows, indent=2))
     else:
-        _print_table(["", "what", "found"], [("ok" if c.ok else "broken", c.name, c.detail) for c in found])
+        print_table(["", "what", "found"], [("ok" if c.ok else "broken", c.name, c.detail) for c in found])
         for check in broken:
             click.echo(f"{check.name}: {check.remedy}")
     ctx.exit(1 if broken else 0)
@@ -188,6 +192,7 @@ main.add_command(bench_command)
 main.add_command(replay_command)
 main.add_command(sweep_command)
 main.add_command(course_command)
+main.add_command(exercises_command)
 main.add_command(slides_command)
 main.add_command(init_command)
 main.add_command(address_command)
@@ -197,6 +202,7 @@ def _print_help(ctx: click.Context, notebook: str | None) -> None:
     """Print the command's own help, or what a notebook is for and what can be set in it."""
     from lambdalab.notebooks import find_notebook, notebook_info, parameters_of
     from lambdalab.parameters import as_text
+    from lambdalab.terminal import print_table
 
     if notebook is None:
         click.echo(ctx.get_help())
@@ -207,22 +213,11 @@ def _print_help(ctx: click.Context, notebook: str | None) -> None:
     click.echo(f"{info.name}: {info.title}\n{info.purpose}\nMinutes: {minutes}\n")
     if known:
         rows = [(p.name, p.type, as_text(p.default), p.help) for p in known]
-        _print_table(["parameter", "type", "default", "what it is"], rows)
+        print_table(["parameter", "type", "default", "what it is"], rows)
     else:
         click.echo("This notebook has no parameters.")
     examples = "".join(f" -p {p.name} {shlex.quote(as_text(p.default))}" for p in known[:2])
     click.echo(f"\nlambdalab run {info.name}{examples}\nlambdalab run {info.name} --out runs/mine")
-
-
-def _print_table(columns: list[str], rows: list[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
 
 
 def _minutes(minutes: float | None) -> str:

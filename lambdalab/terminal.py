@@ -1,9 +1,21 @@
-"""A terminal shared by a notebook's progress bars and by the line that says which cell is running."""
+"""A terminal: tables, and one line shared by a notebook's progress bars and by the cell that is running."""
 
 import shutil
 from typing import TextIO
 
 _ERASE = "\r\x1b[K"
+
+
+def print_table(columns: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Print a table as wide as the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
 
 
 class KernelScreen:
