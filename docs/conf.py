@@ -47,6 +47,7 @@ html_theme, html_title = "sphinx_book_theme", "lambdalab"
 html_static_path, html_extra_path = ["_static"], ["_root"]
 html_css_files, html_js_files = ["site.css"], ["site.js"]
 html_show_sphinx = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is, until the reader chooses
 html_theme_options = {
     "show_navbar_depth": 1,
     "show_toc_level": 2,

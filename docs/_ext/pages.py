@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from pathlib import Path
 
 from citations import cite
 from library import modules_of, room_names, users_of, where
@@ -59,6 +60,12 @@ def fill(app, docname: str, source: list[str]) -> None:
         source[0] = cite(MARK.sub(lambda found: MAKERS[found[1]](found[2] or ""), source[0]), "{cite}")
 
 
+def folder_as_text(app, env, node, contnode):
+    """Sphinx's ``missing-reference``: a link to a folder, which a site does not show, is its text alone."""
+    here = Path(env.doc2path(node["refdoc"])).parent
+    return contnode if (here / node["reftarget"]).is_dir() else None
+
+
 def _section(module: str) -> str:
     users = users_of(module)
     links = ", ".join(f"[{name}](/notebooks/{name}.ipynb)" for name in users)
@@ -82,4 +89,5 @@ def _minutes(minutes: float | None) -> str:
 def setup(app) -> dict:
     """Register with Sphinx."""
     app.connect("source-read", fill)
+    app.connect("missing-reference", folder_as_text)
     return {"parallel_read_safe": True}
