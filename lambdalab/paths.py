@@ -35,7 +35,7 @@ def of_the_course(path: Path) -> Path:
     """
     if not path.exists():
         remedy = "run lambdalab init FOLDER and cd FOLDER first, or set LAMBDALAB_HOME to the course's folder"
-        raise UserError(f"there is no {path.relative_to(home())} in {home()}; {remedy}")
+        raise UserError(f"no {path.relative_to(home())} in {home()}; {remedy}")
     return path
 
 
