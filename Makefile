@@ -35,7 +35,7 @@ NB ?= $(wildcard notebooks/*.ipynb)
 UNSTABLE := metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill \
   cell.metadata.execution
 
-.PHONY: help run test lab lint format lock notebooks site clean always
+.PHONY: help run test lab lint format lock notebooks site wheel clean always
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -76,6 +76,10 @@ site: $(READY) ## build the web site into build/site (REPOSITORY=owner/name: wit
 	@$(if $(REPOSITORY),LAMBDALAB_REPOSITORY=$(REPOSITORY)) OMP_NUM_THREADS=1 $(BIN)/sphinx-build --quiet \
 	  --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
 	@echo "The site is built: open build/site/index.html in a browser."
+
+wheel: $(READY) ## build a wheel that carries the whole course into dist
+	@$(find_python); $(find_uv); $$uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	@echo "pip install $$(ls -t dist/*.whl | head -1), then: lambdalab init course"
 
 clean: ## remove .venv, caches and build outputs; runs/ and data/ stay
 	rm -rf .venv .uv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

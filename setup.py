@@ -18,7 +18,7 @@ COURSE = (
     "docs/course.md",
     "docs/faq.md",
     "docs/glossary.md",
-    "docs/teaching/*.md",
+    "docs/teaching/[0-9]*.md",
     "notebooks/*.ipynb",
     "notebooks/exercises/*.ipynb",
     "notebooks/exercises/solutions/*.ipynb",

@@ -114,7 +114,7 @@ def test_help_lists_every_target():
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert set(re.findall(r"^  make (\w+) +\S", shown, re.M)) == targets
-    assert targets == {"help", "run", "test", "lab", "lint", "format", "lock", "notebooks", "site", "clean"}
+    assert targets == {"help", "run", "test", "lab", "lint", "format", "lock", "notebooks", "site", "wheel", "clean"}
 
 
 def test_ci_ends_with_the_command_of_the_readme():

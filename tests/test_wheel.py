@@ -1,6 +1,7 @@
 """The wheel: it carries the course, and whoever has nothing but it can work."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -17,10 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COURSE = {
     "configs": (".yaml",),
     "data": (".md", ".csv", ".txt", ".json", ".safetensors"),
-    "docs/teaching": (".md",),
     "notebooks": (".ipynb",),
 }
-GUIDES = {"docs/course.md", "docs/faq.md", "docs/glossary.md"}
+GUIDE = re.compile(r"docs/(course|faq|glossary|teaching/\d\d_\w+)\.md")
 
 
 def project_files() -> set[str]:
@@ -36,7 +36,7 @@ def course_files(names: set[str]) -> set[str]:
     """Return what a learner gets, of the project's files."""
     inside = {name for name in names for folder in COURSE if name.startswith(f"{folder}/")}
     carried = {name for name in inside if any(name.endswith(COURSE[folder]) for folder in COURSE if folder in name)}
-    return {name for name in carried if "exercises/source/" not in name} | names & GUIDES
+    return {name for name in carried if "exercises/source/" not in name} | set(filter(GUIDE.fullmatch, names))
 
 
 def build(kind: str, folder: Path, out: Path) -> Path:
