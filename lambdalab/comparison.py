@@ -36,6 +36,7 @@ METRICS = {
     "test_loss": Metric("test cross-entropy", "nats", "nats", 1, False),
     "lossless_loss": Metric("lossless test cross-entropy", "nats", "nats", 1, False),
 }
+VERDICTS = ("better", "worse", "cannot tell")
 COSTS = {
     "parameters": "parameters",
     "macs": "multiply-adds of a picture",
@@ -52,7 +53,7 @@ class Comparison:
     Attributes:
         row: the group's name; ``against`` is the other's.
         seeds: those that both have.
-        differences: the row's metric minus the other's, by seed, in the metric's unit, and ``mean`` their mean.
+        differences: the row's metric minus the other's, by seed, in the metric's unit; ``mean`` and ``sd`` are theirs.
         low, high: the mean's interval by Student's t; not a number for one pair, or pairs without spread.
         p: of the exact two-sided test that flips the differences' signs; with n pairs at least 2/2ⁿ.
         differs: the network's settings in which the two rows differ, without its name.
@@ -64,6 +65,7 @@ class Comparison:
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
     mean: float
+    sd: float
     low: float
     high: float
     p: float
@@ -115,6 +117,15 @@ def compare(
             apart[name] = "" if made else f"no seed in common with {others[0]}"
             found += [made] if made else []
     return found, {name: reason for name, reason in apart.items() if reason}
+
+
+def time_column(runs) -> str:
+    """Return the processor's seconds, which a busy machine does not stretch, where recorded.
+
+    Returns:
+        "cpu_seconds" if all runs have them, else "seconds", the clock's.
+    """
+    return "cpu_seconds" if "cpu_seconds" in runs and runs["cpu_seconds"].notna().all() else "seconds"
 
 
 def check_choice(runs, metric: str, reference: str | None, confidence: float) -> None:
@@ -175,9 +186,9 @@ def _paired(runs, name: str, against: str, metric: str, confidence: float) -> Co
     if pairs.empty:
         return None
     values = (pairs[metric] - pairs[f"{metric} of the other"]) * METRICS[metric].factor
-    mean, count = float(values.mean()), len(values)
+    mean, sd, count = values.mean(), values.std(), len(values)
     low = high = p = float("nan")
-    if count > 1 and values.std() > 0:
+    if count > 1 and sd > 0:
         low, high = stats.t.interval(confidence, count - 1, mean, stats.sem(values))
         p = stats.permutation_test((values.to_numpy(),), np.mean, permutation_type="samples").pvalue
     better, worse = (low > 0, high < 0) if METRICS[metric].higher_is_better else (high < 0, low > 0)
@@ -185,7 +196,7 @@ def _paired(runs, name: str, against: str, metric: str, confidence: float) -> Co
     different = differing(runs.loc[[row.index[0], other.index[0]]])
     differs = [short(each) for each in different if each.startswith("model.") and each != "model.name"]
     seeds = tuple(int(seed) for seed in pairs["train.seed"])
-    numbers = mean, float(low), float(high), float(p)
+    numbers = map(float, (mean, sd, low, high, p))
     return Comparison(name, against, seeds, tuple(values), *numbers, tuple(differs), verdict)
 
 

@@ -175,5 +175,5 @@ def test_old_runs_have_no_processor_seconds(tmp_path):
 
 
 def test_a_comparison_says_so_in_a_line():
-    found = Comparison("a", "b", (0, 1), (-1.0, -1.2), -1.1, -2.37, 0.17, 0.5, ("scope",), "cannot tell")
+    found = Comparison("a", "b", (0, 1), (-1.0, -1.2), -1.1, 0.14, -2.37, 0.17, 0.5, ("scope",), "cannot tell")
     assert str(found) == "a − b: -1.10 (n = 2, -2.37 to +0.17): cannot tell"

@@ -62,6 +62,7 @@ SMALL = {
     "06_train": {"model": "resnet11_tiny", "dataset": "offset_pairs", "epochs": 1, "crop": 0, "device": "cpu"},
     "07_replay_the_log": {"model": "lambda_resnet18_original", "batch": 8, "seeds": 1, "steps": 1},
     "08_parameter_tables": {"tables": ["hybrids"], "depth": 200},
+    "09_compare_runs": {"runs": ["digits-*"], "group": "model.name", "metric": "val_top1", "confidence": 0.9},
 }
 
 

@@ -5,6 +5,7 @@ Signed values get a diverging map centred at zero, others a sequential one; both
 
 from lambdalab.figures.base import new_axes, plot_matrix, plot_pictures, show
 from lambdalab.figures.bench import plot_networks, plot_peers, plot_scaling
+from lambdalab.figures.comparison import plot_learning_curves, plot_paired, plot_pareto, plot_seeds
 from lambdalab.figures.context import plot_growth, plot_listening, plot_shape, plot_two_orders, write_bytes
 from lambdalab.figures.cost import plot_claims, plot_costs, plot_power_laws, plot_shares, plot_timings
 from lambdalab.figures.lambdas import (
@@ -60,6 +61,7 @@ __all__ = [
     "plot_hybrids",
     "plot_implied",
     "plot_kernels",
+    "plot_learning_curves",
     "plot_learning_rate",
     "plot_listening",
     "plot_log",
@@ -70,6 +72,8 @@ __all__ = [
     "plot_norms",
     "plot_offset_use",
     "plot_orders",
+    "plot_paired",
+    "plot_pareto",
     "plot_parts",
     "plot_peers",
     "plot_pictures",
@@ -80,6 +84,7 @@ __all__ = [
     "plot_restarts",
     "plot_roofline",
     "plot_scaling",
+    "plot_seeds",
     "plot_shape",
     "plot_shares",
     "plot_shift",
