@@ -8,12 +8,13 @@ from fnmatch import fnmatch
 from lambdalab.errors import UserError, did_you_mean
 
 SEEDS = ["train.seed", "data.split_seed"]  # runs of a row differ in these, runs of a pair do not
+FOLLOWS = ("train.device", "data.mean", "data.std")  # from the machine, whose device is a column, and the pictures
 
 
 def settings(runs) -> list[str]:
     """Return the columns that say how runs were made: model, data, recipe and device, but neither seeds nor names."""
     parts = [name for name in runs.columns if name.startswith(("model.", "data.", "train."))]
-    return [name for name in parts if name not in (*SEEDS, "train.device")] + ["device"]
+    return [name for name in parts if name not in (*SEEDS, *FOLLOWS)] + ["device"]
 
 
 def differing(runs) -> list[str]:

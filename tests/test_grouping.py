@@ -80,11 +80,12 @@ def test_an_unknown_grouping_is_refused(runs, by, named):
         grouped(runs, by)
 
 
-def test_an_older_runs_missing_options_are_the_defaults_and_the_asked_device_does_not_count(tmp_path):
+def test_what_older_runs_lack_and_what_follows_from_machine_or_pictures_splits_no_row(tmp_path):
     made = make_run(tmp_path, CONV, 0, 0.5)
     config = json.loads((made / "config.json").read_text())
     del config["model"]["contraction"], config["train"]["channels_last"]
     config["train"]["device"] = "auto"
+    config["data"]["mean"] = [0.5]
     (made / "config.json").write_text(json.dumps(config))
     make_run(tmp_path, CONV, 1, 0.6)
     assert differing(read_runs(tmp_path)) == []
