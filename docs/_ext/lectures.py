@@ -49,6 +49,12 @@ def describe_figures(app, doctree: nodes.document) -> None:
             alts.remove(found)
 
 
+def drop_empty_heads(app, doctree: nodes.document) -> None:
+    """Sphinx's ``doctree-read``: a table whose first row is empty, as Markdown needs one, has no head."""
+    for head in [each for each in doctree.findall(nodes.thead) if not each.astext().strip()]:
+        head.parent.remove(head)
+
+
 def replace_explorers(cells: list[dict]) -> None:
     """Put a note where a widget would be: what it is, and where its first view is drawn."""
     twins = [index for index, cell in enumerate(cells) if TWIN in cell["metadata"].get("tags", [])]
@@ -77,4 +83,5 @@ def setup(app) -> dict:
     """Register with Sphinx."""
     app.connect("source-read", prepare)
     app.connect("doctree-read", describe_figures)
+    app.connect("doctree-read", drop_empty_heads)
     return {"parallel_read_safe": False}
