@@ -18,6 +18,7 @@ from lambdalab.checkpoints import load_checkpoint
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.models import ModelConfig, ResNet
+from lambdalab.paths import checkout
 from lambdalab.processes import count_processes
 from lambdalab.recipe import TrainConfig
 
@@ -156,11 +157,6 @@ def _with_defaults(config: dict) -> dict:
 def environment() -> dict:
     """Return what a result may depend on: versions, processor or GPU, threads, and the code's commit."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -169,8 +165,19 @@ def environment() -> dict:
         "processes": count_processes(),
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
-        "commit": commit,
+        "commit": _commit(),
     }
+
+
+def _commit() -> str | None:
+    """Return the checkout's commit. A wheel has none, though it may lie inside another project's repository."""
+    if checkout() is None:
+        return None
+    git = ["git", "-C", str(checkout()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _refuse_difference(old: dict, new: dict, folder: Path) -> None:

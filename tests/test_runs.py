@@ -1,12 +1,14 @@
 """A run's folder read back, and many runs as one table."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
 from lambdalab import Run, TrainConfig, evaluate, read_runs
+from lambdalab import runs as runs_of_the_library
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment, parse_duration
 
@@ -39,6 +41,15 @@ def test_config_rebuilds_the_experiment(runs):
 def test_environment_says_what_it_ran_on(runs):
     environment = (runs / "seed0" / "environment.json").read_text()
     assert torch.__version__ in environment and str(ROOT) not in environment
+
+
+def test_commit_is_the_checkouts_and_a_wheels_is_unknown(monkeypatch):
+    git = ["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"]
+    here = subprocess.run(git, capture_output=True, text=True)
+    if here.returncode == 0:
+        assert runs_of_the_library.environment()["commit"].removesuffix("-dirty") == here.stdout.strip()
+    monkeypatch.setattr(runs_of_the_library, "checkout", lambda: None)
+    assert runs_of_the_library.environment()["commit"] is None
 
 
 def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
