@@ -65,6 +65,7 @@ def bench_command() -> None:
     lambdalab bench layer --csv layer.csv --figure layer.png
     lambdalab bench model --depths 18 --sizes 32
     lambdalab bench scaling --memory-limit 2000
+    lambdalab bench training --networks laptop
     """
 
 
@@ -182,6 +183,42 @@ def scaling_command(sizes, csv_file, figure, **settings) -> None:
     rows = with_bar(None, lambda progress: bench.rows(sides, progress))
     print_tables([scaling_table(rows)], scaling_summary(rows, bench.limit_mb))
     save(rows, csv_file, figure, "plot_scaling")
+
+
+@bench_command.command("training", short_help="the whole loop against the original's way of training")
+@click.option("--networks", metavar="LIST", help="laptop, readme, with commas  [both]")
+@click.option("--batch", type=click.IntRange(2), help="pictures a step  [laptop 128, readme 32]")
+@click.option("--steps", type=click.IntRange(1), help="in a round  [laptop 8, readme 2]")
+@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="of the original's DataLoader")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help="rounds, at most")
+@click.option(
+    "--seconds",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="for a network; two rounds are counted in any case",
+)
+@_options([_PRODUCTS[2], *_COMMON[:2]])
+def training_command(networks, batch, steps, csv_file, **settings) -> None:
+    """Training as `lambdalab train` does it, against the original's way, on the same random pictures.
+
+    Ours: pictures on the device, augmented as whole batches, channels-last, the planner's order of sums, bfloat16 on a
+    GPU. The original's way: the same network with its layer, float32, and torchvision's transforms picture by picture
+    in a DataLoader. Networks: the laptop queue's on 16², and the README's LambdaResNet18 (16, 4, 4, 7) on 32².
+
+    \b
+    lambdalab bench training --networks laptop --memory
+    lambdalab bench training --device cuda --batch 128 --steps 50 --workers 4 --memory
+    """
+    from lambdalab.bench.report import training_table
+    from lambdalab.bench.training import TrainingBench, choose_cases
+    from lambdalab.train_state import find_device
+
+    find_device(settings["device"])
+    chosen = choose_cases(networks, batch, steps)
+    rows = with_bar(len(chosen), lambda progress: TrainingBench(**settings).rows(chosen, progress))
+    print_tables([training_table(rows)], [])
+    save(rows, csv_file)
 
 
 @bench_command.command("planner", short_help="is the planner's choice the quickest order?")

@@ -120,6 +120,30 @@ def model_table(rows: list[Row]) -> Table:
     return Table("a training step (median ± half the interquartile range)", columns, lines)
 
 
+def training_table(rows: list[Row]) -> Table:
+    """Seconds for a thousand pictures, pictures a second and a step's peak memory by side, as multiples of ours."""
+    lines = []
+    for row in rows:
+        peak = ["–", "–"] if row["peak_mb"] is None else [f"{row['peak_mb']:.0f}", f"{row['peak_ratio']:.2f}"]
+        time = [f"{row['seconds_per_1000']:.3g}", f"{row['images_per_second']:.0f}", _ratio_and_spread(row)]
+        lines.append([row["model"], f"{row['size']}²", str(row["batch"]), row["side"], *time, *peak])
+    columns = ["network", "picture", "batch", "side", "s / 1000", "pictures / s", "× ours", "peak [MB]", "× ours"]
+    return Table("training on random pictures (median ± half the interquartile range)", columns, lines)
+
+
+def training_markdown(rows: list[Row]) -> str:
+    """The training benchmark in Markdown: a line a network and device, the original's way against ours."""
+    lines = ["| network | pictures, batch | device | ours [s / 1,000] | original's way | time | peak memory |"]
+    lines.append("|---|---|---|--:|--:|--:|--:|")
+    for ours, theirs in zip(rows[::2], rows[1::2], strict=True):
+        seconds = [f"{row['seconds_per_1000']:.3g}" for row in (ours, theirs)]
+        time = f"{theirs['ratio']:.1f} ({theirs['ratio_low']:.1f} to {theirs['ratio_high']:.1f}) ×"
+        memory = f"{theirs['peak_ratio']:.1f} ×" if theirs["peak_ratio"] else "–"
+        what = [ours["model"], f"{ours['size']}×{ours['size']}, {ours['batch']}", ours["device"]]
+        lines.append("| " + " | ".join([*what, *seconds, time, memory]) + " |")
+    return "\n".join(lines)
+
+
 def scaling_table(rows: list[Row]) -> Table:
     """Time and peak memory by picture, with what was not run."""
     lines = []
