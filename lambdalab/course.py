@@ -109,9 +109,11 @@ def minutes_table(notebooks: dict[str, NotebookInfo], measured: dict[str, float]
     return "\n".join(lines)
 
 
-def link(name: str) -> str:
-    """Return a Markdown link to a notebook, for a file in docs/."""
-    return f"[{name}](../notebooks/{name}.ipynb)"
+def link(name: str, short: bool = False) -> str:
+    """Return a Markdown link to a notebook, for a file in docs/; in short its text is `06`, or `exercise 02`."""
+    _, slash, stem = name.rpartition("/")
+    text = f"{'exercise ' if slash else ''}{stem.split('_')[0]}" if short else stem
+    return f"[{text}](../notebooks/{name}.ipynb)"
 
 
 def _minutes(minutes: float | None) -> str:
