@@ -5,7 +5,9 @@ from importlib import import_module
 from pathlib import Path
 
 from citations import cite
+from docutils import nodes
 from library import modules_of, room_names, users_of, where
+from sphinx import addnodes
 
 import lambdalab
 from lambdalab.errors import UserError
@@ -60,10 +62,12 @@ def fill(app, docname: str, source: list[str]) -> None:
         source[0] = cite(MARK.sub(lambda found: MAKERS[found[1]](found[2] or ""), source[0]), "{cite}")
 
 
-def folder_as_text(app, env, node, contnode):
-    """Sphinx's ``missing-reference``: a link to a folder, which a site does not show, is its text alone."""
-    here = Path(env.doc2path(node["refdoc"])).parent
-    return contnode if (here / node["reftarget"]).is_dir() else None
+def unlink_folders(app, doctree: nodes.document) -> None:
+    """Sphinx's ``doctree-read``: a link to a folder, which a site does not show, becomes its text."""
+    here = Path(app.env.doc2path(app.env.docname)).parent
+    for link in [*doctree.findall(addnodes.pending_xref)]:
+        if link["reftype"] == "myst" and (here / link["reftarget"]).is_dir():
+            link.replace_self(link.children)
 
 
 def _section(module: str) -> str:
@@ -89,5 +93,5 @@ def _minutes(minutes: float | None) -> str:
 def setup(app) -> dict:
     """Register with Sphinx."""
     app.connect("source-read", fill)
-    app.connect("missing-reference", folder_as_text)
+    app.connect("doctree-read", unlink_folders)
     return {"parallel_read_safe": True}
