@@ -82,7 +82,8 @@ def _steps(steps: list[dict], sections: dict, notebooks: dict, measured: dict, p
             made.append(Step(step["what"], "", 0, step["minutes"]))
             continue
         if name not in notebooks or not set(chosen) <= set(sections.get(name, {})):
-            raise UserError(f"{plan}: '{step['what']}' wants {name}, {', '.join(chosen)}, which is not there")
+            wanted = " § ".join([name, *([", ".join(chosen)] if chosen else [])])
+            raise UserError(f"{plan}: '{step['what']}' wants {wanted}, which is not there")
         teach = sum(sections[name][each] for each in chosen) if chosen else notebooks[name].minutes_teach
         run = 0 if name in opened else math.ceil(measured.get(name, notebooks[name].minutes_run))
         opened.add(name)
