@@ -12,31 +12,18 @@ from pathlib import Path
 
 import pytest
 from packaging.metadata import Metadata
+from test_setup import ROOT, tracked_files
 
-ROOT = Path(__file__).resolve().parent.parent
-# Of docs/, what reads well without the site; of the notebooks, all but their source with the solutions marked.
-COURSE = {
-    "configs": (".yaml",),
-    "data": (".md", ".csv", ".txt", ".json", ".safetensors"),
-    "notebooks": (".ipynb",),
-}
+# What of docs/ reads well without the site.
 GUIDE = re.compile(r"docs/(course|faq|glossary|teaching/\d\d_\w+)\.md")
-
-
-def project_files() -> set[str]:
-    """Return the names of the files that git has or would add."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True)
-    if found.returncode:
-        pytest.skip("not a git checkout: no list of the project's own files")
-    return {name for name in found.stdout.split("\0") if name and (ROOT / name).is_file()}
 
 
 def course_files(names: set[str]) -> set[str]:
     """Return what a learner gets, of the project's files."""
-    inside = {name for name in names for folder in COURSE if name.startswith(f"{folder}/")}
-    carried = {name for name in inside if any(name.endswith(COURSE[folder]) for folder in COURSE if folder in name)}
-    return {name for name in carried if "exercises/source/" not in name} | set(filter(GUIDE.fullmatch, names))
+    folders = ("configs/", "data/", "notebooks/")
+    # Hidden files are the tools'; the exercises' source has the solutions marked in it.
+    carried = {name for name in names if name.startswith(folders) and not re.search(r"/\.|/source/", name)}
+    return carried | set(filter(GUIDE.fullmatch, names))
 
 
 def build(kind: str, folder: Path, out: Path) -> Path:
@@ -50,7 +37,7 @@ def build(kind: str, folder: Path, out: Path) -> Path:
 @pytest.fixture(scope="module")
 def files():
     """The names of the project's own files."""
-    return project_files()
+    return {path.relative_to(ROOT).as_posix() for path in tracked_files()}
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +151,15 @@ def test_the_course_works_where_only_the_wheel_is(installed, files, tmp_path):
     ran = lambdalab(installed, course, "run", "00_start_here", "--out", "runs/first")
     assert ran.stdout.startswith("00_start_here: runs/first/00_start_here.ipynb"), ran.stderr
     assert (course / "runs" / "first" / "00_start_here.ipynb").is_file()
+
+
+def test_a_kernel_of_colab_enters_the_course(installed, tmp_path):
+    program = """
+from pathlib import Path
+from lambdalab.course_folder import enter_course
+enter_course("lambdalab-course")
+from lambdalab.notebooks import find_notebook
+print(find_notebook("06").relative_to(Path.cwd()))
+"""
+    entered = subprocess.run([installed, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert entered.stdout == "06_train.ipynb\n", entered.stderr
