@@ -13,18 +13,15 @@ def exercises_command(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from lambdalab.errors import UserError
     from lambdalab.notebooks import notebook_info
-    from lambdalab.paths import notebooks_dir
+    from lambdalab.paths import notebooks_dir, of_the_course
     from lambdalab.terminal import print_table
 
-    folder = notebooks_dir() / "exercises"
+    folder = of_the_course(notebooks_dir() / "exercises")
     found = [notebook_info(path) for path in sorted(folder.glob("[!.]*.ipynb"))]
-    if not found:
-        raise UserError(f"no exercises in {folder}; set LAMBDALAB_HOME to the folder above notebooks/")
     rows = [(info.name, info.purpose, f"{info.minutes_run:g}", f"{info.minutes_teach:g}") for info in found]
     print_table(["exercise", "what it is for", "run [min]", "teach [min]"], rows)
-    click.echo("Next: make lab, and open notebooks/exercises")
+    click.echo("Next: open one in JupyterLab, in notebooks/exercises")
 
 
 @exercises_command.command("build")
