@@ -192,7 +192,10 @@ class _Job:
         summary["macs"] = model_cost(self.model.config, self.pictures.data.size[0]).macs
         if self.device == "cuda":
             summary["peak_megabytes"] = round(torch.cuda.max_memory_allocated() / 1e6)
-        write_json(target.folder / "config.json", {**self.work.config, "replay": replay})
+        # Weights without the pictures' mean and deviation could not be shown another picture.
+        scale = {"mean": self.pictures.data.mean, "std": self.pictures.data.std}
+        config = self.work.config
+        write_json(target.folder / "config.json", {**config, "data": {**config["data"], **scale}, "replay": replay})
         for name in ("environment.json", "metrics.csv"):
             with atomic_write(target.folder / name) as temporary:
                 shutil.copyfile(self.work.folder / name, temporary)

@@ -88,6 +88,7 @@ def test_a_result_says_what_it_is(undisturbed):
     assert run.config["replay"] == {"row": "lambda", "recipe": "tiny", "machine": "laptop", "readme": None}
     assert run.config["train"]["cutout"] == 2 and run.config["model"]["scope"] == 3
     assert len(run.config["data"]["pixels"]) == 16 and "data_dir" not in run.config["data"]
+    assert len(run.config["data"]["mean"]) == len(run.config["data"]["std"]) == run.config["model"]["channels"]
     assert len(run.metrics) == 2 and run.summary["macs"] == 1_474_048
     assert run.load_model("last").config.name == "lambda_resnet11_tiny"
     assert str(undisturbed) not in "".join(path.read_text() for path in run.folder.glob("*.*[nv]"))
