@@ -17,7 +17,7 @@ EXERCISE = "notebooks/exercises/01_lambda.ipynb"
 SOLUTION = "notebooks/exercises/solutions/01_lambda.ipynb"
 TABLE = "data/reference/ablation.csv"
 FIRST = {START: "start", TRAIN: "train", EXERCISE: "write it", SOLUTION: "written", TABLE: "k,h"}
-NEED_A_COURSE = ["list"], ["run", "00"], ["tables"], ["results"], ["replay", "--list"], ["address"]
+COMMANDS = ["list", "run 00", "tables", "results", "replay --list", "exercises", "course", "address"]
 
 
 def write_files(folder: Path, files: dict[str, str]) -> Path:
@@ -159,12 +159,10 @@ def test_home_is_the_course_around_then_the_checkout_then_here(shipped, folder, 
     assert paths.home() == tmp_path
 
 
-@pytest.mark.parametrize(
-    "command", [["list"], ["run", "00"], ["tables"], ["results"], ["replay", "--list"], ["address"]]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_what_needs_a_course_says_how_to_get_one(tmp_path, monkeypatch, command):
     monkeypatch.setenv("LAMBDALAB_HOME", str(tmp_path))
-    told = call(*command)
+    told = call(*command.split())
     assert (told.exit_code, told.stdout, told.stderr.count("\n")) == (2, "", 1)
     assert "run lambdalab init FOLDER and cd FOLDER first" in told.stderr
     assert list(tmp_path.iterdir()) == []
