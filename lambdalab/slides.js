@@ -56,8 +56,12 @@ function fill({heading, units}) {
   const next = () => { if (body.children.length) body = begin(heading, true); };
   for (const unit of units) {
     if (put(body, unit)) continue;
-    next();
-    if (put(body, unit)) continue;
+    const turned = body.children.length && begin(heading, true);
+    if (turned && put(turned, unit)) {
+      body = turned;
+      continue;
+    }
+    if (turned) turned.parentElement.remove();
     for (const part of unit) {
       if (put(body, [part])) continue;
       next();

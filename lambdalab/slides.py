@@ -118,7 +118,7 @@ def _code(cell: dict) -> str:
 
 def _output(output: dict) -> str:
     """Return the richest form of an output that a page without a kernel can show."""
-    from nbconvert.filters import ansi2html
+    from nbconvert.filters import ansi2html, markdown2html
 
     data = output.get("data", {"text/plain": output.get("text", "")})
     if "application/vnd.jupyter.widget-view+json" in data:
@@ -126,8 +126,9 @@ def _output(output: dict) -> str:
     if "image/png" in data:
         alt = output["metadata"].get("image/png", {}).get("alt", "")
         return f'<img alt="{escape(alt)}" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
-    if "text/html" in data:
-        return f"<div class=html>{''.join(data['text/html'])}</div>"
+    for kind, as_html in (("text/html", str), ("text/markdown", markdown2html)):
+        if kind in data:
+            return f"<div class=html>{as_html(''.join(data[kind]))}</div>"
     return f"<pre class=output>{ansi2html(''.join(data['text/plain']).rstrip())}</pre>"
 
 

@@ -1,4 +1,4 @@
-"""Slides: a deck for each notebook, in a file that needs no other, with the notebook's own figures and words for them."""
+"""Slides: a deck for each notebook, in a file that needs no other, with the notebook's own figures and their words."""
 
 import json
 import re
@@ -109,6 +109,8 @@ def test_an_explorer_is_named_and_markup_in_outputs_is_shown_as_it_is(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "X(…)"}
     assert slides.EXPLORER in slides.make_deck(small(tmp_path, "x", **widget))
     assert "<pre class=output>&lt;b&gt;</pre>" in slides.make_deck(small(tmp_path, "x", **{"text/plain": "<b>"}))
+    table = {"text/markdown": "| a |\n|---|\n| 1 |", "text/plain": "<Markdown object>"}
+    assert "<th>a</th>" in slides.make_deck(small(tmp_path, "x", **table))
 
 
 def test_mathjax_is_needed_for_formulas_alone(tmp_path, monkeypatch):
