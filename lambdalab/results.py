@@ -24,7 +24,7 @@ def results_table(folder: Path, patterns: list[str] | None = None, planned: list
 
     Args:
         folder: where the runs are.
-        patterns: of the rows to show, "digits-*" for instance; none: all.
+        patterns: of the rows to show, ``digits-*`` for instance; none: all.
         planned: the queue's rows, which come first, in its order.
 
     Raises:

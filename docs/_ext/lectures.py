@@ -63,7 +63,7 @@ def replace_explorers(cells: list[dict]) -> None:
             if WIDGET in output.get("data", {}):
                 below = min(twins, key=lambda twin: abs(twin - index), default=0) > index
                 place = "Below" if below else "Above"
-                output["data"] = {"text/markdown": f"{NOTE} {place}, what it shows at first is drawn once."}
+                output["data"] = {"text/markdown": f"{NOTE} {place}, the same is drawn or printed once."}
 
 
 def see_also(docname: str, notebook: dict) -> str:

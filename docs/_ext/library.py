@@ -33,7 +33,7 @@ def uses(notebook: dict) -> list[tuple[str, str]]:
 
 
 def users_of(module: str) -> list[str]:
-    """Return the notebooks that import from a module."""
+    """Return the notebooks that import from a module, as names below ``notebooks/``."""
     return [name for name, found in _notebooks().items() if any(module == used for used, _ in found)]
 
 
@@ -51,8 +51,10 @@ def _rooms() -> dict[str, list[str]]:
 
 @cache
 def _notebooks() -> dict[str, list[tuple[str, str]]]:
-    paths = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
-    return {path.stem: uses(json.loads(path.read_text(encoding="utf-8"))) for path in paths}
+    folder = ROOT / "notebooks"
+    paths = [*sorted(folder.glob("[!.]*.ipynb")), *sorted(folder.glob("exercises/[!.]*.ipynb"))]
+    names = {path: path.relative_to(folder).with_suffix("").as_posix() for path in paths}
+    return {name: uses(json.loads(path.read_text(encoding="utf-8"))) for path, name in names.items()}
 
 
 def _all_uses() -> list[tuple[str, str]]:

@@ -70,9 +70,14 @@ def unlink_folders(app, doctree: nodes.document) -> None:
             link.replace_self(link.children)
 
 
+def repair_roles(app, page: str, template: str, context: dict, doctree) -> None:
+    """Sphinx's ``html-page-context``: citations are no list items, so what holds them is no list to a screen reader."""
+    context["body"] = context.get("body", "").replace('<div role="list" class="citation-list">', "<div>")
+
+
 def _section(module: str) -> str:
     users = users_of(module)
-    links = ", ".join(f"[{name}](/notebooks/{name}.ipynb)" for name in users)
+    links = ", ".join(f"[{name.removeprefix('exercises/')}](/notebooks/{name}.ipynb)" for name in users)
     return (
         f"## {module}\n\n"
         + (f"Used in {links}.\n\n" if users else "")
@@ -94,4 +99,5 @@ def setup(app) -> dict:
     """Register with Sphinx."""
     app.connect("source-read", fill)
     app.connect("doctree-read", unlink_folders)
+    app.connect("html-page-context", repair_roles)
     return {"parallel_read_safe": True}

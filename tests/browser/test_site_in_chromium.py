@@ -43,11 +43,14 @@ def switch_theme(page, theme: str) -> None:
     assert page.evaluate(THEME) == theme
 
 
-def test_every_page_opens_without_an_error_and_asks_no_host(page, site):
-    for name in site.pages:
+def test_every_page_opens_on_a_phone_without_an_error_and_asks_no_host(page, site):
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = {}
+    for name in set(site.pages) - {"index.html"}:  # which leads on at once
         page.goto(f"{page.root}/{name}", wait_until="load")
-    page.wait_for_timeout(300)
-    assert page.errors == [] and len(page.asked) > len(site.pages)
+        wide[name] = page.evaluate("() => document.documentElement.scrollWidth")
+    assert {name: width for name, width in wide.items() if width > 390} == {}
+    assert page.errors == [] and len(page.asked) > len(wide)
     assert [url for url in page.asked if not url.startswith(("file:", "data:"))] == []
 
 
@@ -56,20 +59,11 @@ def test_the_first_page_leads_to_the_landing_page(page):
     page.wait_for_url("**/docs/index.html", timeout=5_000)
 
 
-def test_no_page_is_wider_than_a_phone(page, site):
-    page.set_viewport_size({"width": 390, "height": 844})
-    wide = {}
-    for name in set(site.pages) - {"index.html"}:  # which leads on at once
-        page.goto(f"{page.root}/{name}", wait_until="load")
-        wide[name] = page.evaluate("() => document.documentElement.scrollWidth")
-    assert {name: width for name, width in wide.items() if width > 390} == {}
-
-
 def test_formulas_are_set(page, screenshots):
     page.goto(f"{page.root}/{FORMULAS}")
     page.locator("mjx-container").first.wait_for(timeout=20_000)
     page.wait_for_function("() => MathJax.startup.promise.then(() => true)")
-    assert page.locator("mjx-container").count() > 20 and page.locator("mjx-merror").count() == 0
+    assert page.locator("mjx-container").count() > 10 and page.locator("mjx-merror").count() == 0
     page.locator("mjx-container[display=true]").first.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / "site-formulas.png")
     assert page.errors == []
@@ -104,15 +98,28 @@ def test_theme_is_switched_and_kept(page, screenshots):
     assert page.evaluate(THEME) == "dark"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", READ)
-def test_axe_finds_no_barrier(page, name, theme):
+def test_axe_finds_no_barrier(page, name):
+    """Contrast too, of code as well, in both themes."""
+    page.goto(f"{page.root}/{name}")
+    for theme in ("light", "dark"):
+        switch_theme(page, theme)
+        page.mouse.move(700, 500)  # no tooltip is in the way
+        assert barriers(page) == [], theme
+
+
+def test_axe_finds_no_barrier_in_the_explorer(page):
+    page.goto(f"{page.root}/{EXPLORERS}")
+    frame = page.locator("iframe[title=explorer]")
+    frame.scroll_into_view_if_needed()
+    page.frame_locator("iframe[title=explorer]").locator("canvas[data-drawn]").wait_for(timeout=10_000)
+    assert barriers(page, "iframe[title=explorer]") == [] and page.errors == []
+
+
+def barriers(page, where: str = "html") -> list[tuple]:
+    """Return what axe calls serious or critical: the rule, the element, where it is."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page.goto(f"{page.root}/{name}")
-    switch_theme(page, theme)
-    page.wait_for_function("() => !window.MathJax || MathJax.startup.promise.then(() => true)")
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, context=where).response["violations"]
     grave = [each for each in found if each["impact"] in ("serious", "critical")]
-    told = [(each["id"], node["html"][:200], node["target"]) for each in grave for node in each["nodes"][:3]]
-    assert told == []
+    return [(each["id"], node["html"][:200], node["target"]) for each in grave for node in each["nodes"][:3]]
