@@ -19,7 +19,10 @@ REPOSITORY = "{repository}"  # for Colab alone: owner/name of your copy of this 
 if "google.colab" in sys.modules:
     if not REPOSITORY:
         raise SystemExit("Write owner/name of your copy on GitHub into REPOSITORY.")
-    %pip install --quiet git+https://github.com/{{REPOSITORY}}
+    import subprocess
+
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, f"git+https://github.com/{{REPOSITORY}}"], check=True)
     from lambdalab.course_folder import enter_course
 
     enter_course("lambdalab-course")"""

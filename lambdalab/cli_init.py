@@ -18,13 +18,13 @@ def init_command(folder: Path, solutions: bool) -> None:
     lambdalab init course && cd course
     lambdalab init . --solutions            this course, with the solutions too
     """
-    from lambdalab import __version__
+    import lambdalab
     from lambdalab.course_folder import hand_out, shipped_course
 
     handed = hand_out(folder, shipped_course(), solutions)
     counts = {"new": handed.new, "updated": handed.updated, "up to date": handed.same, "kept": handed.kept}
     told = ", ".join(f"{len(names)} {what}" for what, names in counts.items() if names)
-    click.echo(f"{folder}: the course of lambdalab {__version__}, {told}")
+    click.echo(f"{folder}: the course of lambdalab {lambdalab.__version__}, {told}")
     for name in handed.kept:
         click.echo(f"kept as you changed it: {name}")
     for name in handed.retired:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from lambdalab import __version__
+import lambdalab
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.paths import COURSE_MARK, checkout, home
@@ -129,4 +129,4 @@ def _remembered(folder: Path) -> dict[str, str]:
 
 
 def _remember(folder: Path, known: dict[str, str]) -> None:
-    write_json(folder / COURSE_MARK, {"lambdalab": __version__, "files": known})
+    write_json(folder / COURSE_MARK, {"lambdalab": lambdalab.__version__, "files": known})
