@@ -119,7 +119,7 @@ def test_sections_that_a_page_sends_to_are_there(path):
     assert sent or path.parent.name == "teaching"
 
 
-SENT = r"(?:(?<!exercise )\[(\d\d)\]\(\S+\)|\b(\d\d)) § ([1-9]\d?(?:(?:, |–| to | and )[1-9]\d?)*)"
+SENT = r"(?:(?<!exercise )\[(\d\d)\]\(\S+\)|\b(\d\d))\s§\s([1-9]\d?(?:(?:, |–| to | and )[1-9]\d?)*)"
 
 
 @pytest.mark.parametrize("row", rows_of(re.search(r"### A parameter is refused\n\n(.*?)\n\n", page("faq.md"), re.S)[1]))
@@ -175,7 +175,7 @@ def test_minutes_are_counted_where_a_session_first_comes_to_a_notebook(kit):
     last, end = session_table(session).splitlines()[-2:]
     assert last == "| 1:03 | Try | [exercise 01](../notebooks/exercises/01_x.ipynb) | 1 | 20 |"
     assert end.startswith("| 1:24 | end ") and session.minutes == 84
-    assert "[06](../notebooks/06_train.ipynb) § opening, 1 |" in session_table(session)
+    assert "[06](../notebooks/06_train.ipynb)\u00a0§ opening, 1 |" in session_table(session)
 
 
 def test_stated_minutes_that_are_not_so_are_told(kit):
