@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+# The exercises' sources and student versions have no outputs to compare; their solutions have.
+collect_ignore_glob = ["notebooks/exercises/source/*", "notebooks/exercises/[0-9]*.ipynb"]
+
 # What text/plain or a figure's size says already, and warnings that hold the machine's paths.
 NOT_COMPARED = ("text/html", "image/svg+xml", "stderr")
 

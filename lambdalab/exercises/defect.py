@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lambdalab.equations import content_lambda, position_lambda, relative_embeddings
-from lambdalab.exercises.feedback import Feedback, not_written
+from lambdalab.exercises.feedback import Feedback
 from lambdalab.exercises.fresh import Fresh
-from lambdalab.exercises.judging import Example, Mistake, Task, judge_function
+from lambdalab.exercises.judging import Example, Mistake, Task, judge_function, no_function
 
 
 def check_places(answer: object) -> Feedback:
@@ -30,8 +30,8 @@ def check_repair(answer: object) -> Feedback:
 
 def check_test(answer: object) -> Feedback:
     """Check a test: a function that takes such a layer and says whether it is right, by calling it."""
-    if answer is None or answer is ...:
-        return not_written()
+    if (refused := no_function(answer)) is not None:
+        return refused
     tried: list[tuple[int, int]] = []
     for name, layer, verdict in TRIED:
         judged = judge_function(_verdict(verdict), _on(answer, layer, tried))

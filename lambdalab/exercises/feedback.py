@@ -41,7 +41,7 @@ class Feedback:
         box = f"border-left: 5px solid {COLOURS[self.ok]}; padding: 0.3em 1em; max-width: 46em"
         parts = [f"<div style='{box}'><strong>{SIGNS[self.ok]}</strong> {escape(self.message)}"]
         if self.example:
-            parts.append(f"<pre style='margin: 0.6em 0'>{escape(self.example)}</pre>")
+            parts.append(f"<pre style='margin: 0.6em 0; font-family: monospace'>{escape(self.example)}</pre>")
         for name, text in (("A hint", self.hint), ("Another hint", self.more)):
             if text:
                 parts.append(f"<details><summary>{name}</summary>{escape(text)}</details>")

@@ -66,11 +66,8 @@ class Task:
 
 def judge_function(task: Task, answer: object) -> Feedback:
     """Judge a function by what it returns on fresh inputs and on the task's small examples."""
-    if answer is None or answer is ...:
-        return not_written()
-    if not callable(answer):
-        hint = "Give the function itself, check_…(f), not what it returns, check_…(f(x))."
-        return Feedback(False, f"Not yet: a function is wanted, and this is {_described(answer)}.", hint=hint)
+    if (refused := no_function(answer)) is not None:  # all feedback but "right" is false
+        return refused
     for _ in range(ROUNDS):
         inputs = draw_inputs(task)
         made = called(answer, inputs)
@@ -131,6 +128,16 @@ def agree(made: object, right: object) -> bool:
     if isinstance(made, bool) or isinstance(right, bool):
         return made is right
     return bool(made == right)
+
+
+def no_function(answer: object) -> Feedback | None:
+    """Return what to say of an answer that is no function, if it is none."""
+    if answer is None or answer is ...:
+        return not_written()
+    if callable(answer):
+        return None
+    hint = "Give the function itself, check_…(f), not what it returns, check_…(f(x))."
+    return Feedback(False, f"Not yet: a function is wanted, and this is {_described(answer)}.", hint=hint)
 
 
 def called(answer: Callable, inputs: tuple) -> object:

@@ -43,17 +43,18 @@ def draw_sheet(number: int) -> Sheet:
     """
     if not isinstance(number, int) or number < 1:
         raise UserError(f"a sheet's number is a whole number of at least 1, got {number!r}")
-    for attempt in range(1000):
-        fresh = Fresh(1000 * number + attempt)
+    fresh = Fresh(number)
+    for _ in range(1000):
         columns = [fresh.choice([(0, 0, 1), (0, 1, 0), (1, 0, 0)]) for _ in range(2)]
-        whole = [[float(fresh.whole(low, high)) for _ in range(6)] for low, high in ((0, 3), (-1, 2))]
+        values, table = [[float(fresh.whole(low, high)) for _ in range(6)] for low, high in ((0, 3), (-1, 2))]
         sheet = Sheet(
             keys=torch.tensor(columns).T.double(),
-            values=4 * torch.tensor(whole[0]).reshape(3, 2).double(),
-            table=torch.tensor(whole[1]).reshape(2, 3).double(),
+            values=4 * torch.tensor(values).reshape(3, 2).double(),
+            table=torch.tensor(table).reshape(2, 3).double(),
             query=torch.tensor([fresh.choice([1.0, 2.0]), fresh.choice([-1.0, 3.0])]).double(),
         )
-        if all(tells_apart(task, (sheet,)) for task in (WEIGHTS, CONTENT, POSITION, OUTPUT)):
+        dull = columns[0] == columns[1] or not (sheet.table.any(dim=0).all() and sheet.values.any(dim=1).all())
+        if not dull and all(tells_apart(task, (sheet,)) for task in TASKS):
             return sheet
     raise AssertionError(f"no sheet {number} in a thousand draws")
 
@@ -206,3 +207,4 @@ OUTPUT = Task(
         ),
     ),
 )
+TASKS = (WEIGHTS, CONTENT, POSITION, OUTPUT)
