@@ -120,7 +120,7 @@ def compare(
 
 
 def time_column(runs) -> str:
-    """Return the processor's seconds, which a busy machine does not stretch, where recorded.
+    """Return the processor's seconds, which a busy machine stretches least, where recorded.
 
     Returns:
         "cpu_seconds" if all runs have them, else "seconds", the clock's.

@@ -49,8 +49,8 @@ def queue_table(rows: list[Row], folder: Path) -> str:
 
     Beside the columns of ``results_table``: multiply-adds of a picture; the mean difference in points of test top-1,
     with its interval of 95 %, to the convolutional network of the same recipe, pictures, depth and width
-    (``comparison.compare``); seconds of the processor, which a busy machine does not stretch; and test top-1 on the
-    pictures that are there without loss, with their number.
+    (``comparison.compare``); seconds of the processor, which a busy machine stretches less than the clock's; and test
+    top-1 on the pictures that are there without loss, whose number stands above.
     """
     runs = of_the_queue(rows, folder)
     if not runs.empty:
@@ -62,15 +62,20 @@ def queue_table(rows: list[Row], folder: Path) -> str:
         shape = row.name, row.model, row.source.label, str(row.settings["epochs"])
         lines.append((*shape, *_result(mine, found.get(row.name))) if len(mine) else (*shape, "", "", NOT_RUN, "0"))
     columns = ["row", "model", "pictures", "epochs", "parameters", "multiply-adds", "test top-1 [%]", "n"]
-    columns += ["− convolutions [points]", "CPU-seconds", "lossless top-1 [%]"]
+    columns += ["− convolutions [points]", "CPU-seconds", f"top-1 on {_lossless_count(runs)}lossless [%]"]
     return _markdown(columns, lines, words=3)
+
+
+def _lossless_count(runs) -> str:
+    counts = sorted(set(runs["lossless_pictures"].dropna())) if "lossless_pictures" in runs else []
+    return "".join(f"{count:,.0f} " for count in counts)
 
 
 def _result(runs, comparison: Comparison | None) -> tuple[str, ...]:
     first = runs.iloc[0]
     lossless = ""
     if "lossless_top1" in runs and runs["lossless_top1"].notna().all():
-        lossless = f"{mean_sd(100 * runs['lossless_top1'])} (of {first['lossless_pictures']:,.0f})"
+        lossless = mean_sd(100 * runs["lossless_top1"])
     difference = ""
     if comparison is not None:
         known = comparison.low == comparison.low

@@ -102,6 +102,8 @@ def test_each_is_compared_with_the_convolutional_row_of_its_recipe_and_depth(tmp
         "lambda_20": "conv_20",
     }
     assert "epochs" in apart["lambda_5"] and "pictures" in apart["lambda_32"]
+    _, apart = compare(runs[runs["group"] != "conv_20"])
+    assert apart["lambda_20"].startswith("unlike conv in ") and "depths" in apart["lambda_20"]
     found, apart = compare(runs, reference="lambda")
     assert {each.row for each in found} == {"conv", "conv_20", "lambda_20"} and "epochs" in apart["conv_3"]
     assert apart["lambda"] == "what others are compared with"
@@ -165,6 +167,9 @@ def test_curves_by_epoch_and_by_cost(tmp_path):
     found = reached(curves, 22)
     assert found["conv"] == pytest.approx(0.45) and found["lambda"] == pytest.approx(0.4)
     assert math.isnan(reached(curves, 15)["lambda"]) and reached(curves, 15)["conv"] == pytest.approx(0.2)
+    make_run(tmp_path, LAMBDA, 1, 0.8, slow | {"cpu_seconds": [23, 23]})
+    curves = read_curves(tmp_path, grouped(read_runs(tmp_path)))
+    assert math.isnan(reached(curves, 22)["lambda"])  # one of its runs has no epoch yet
 
 
 def test_old_runs_have_no_processor_seconds(tmp_path):

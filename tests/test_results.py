@@ -52,7 +52,8 @@ def test_the_queues_rows_say_not_run_and_compare_with_the_convolutions(tmp_path)
     make_run(tmp_path, LAMBDA, 1, 0.7, cpu_seconds=1234.5)
     found = cells(queue_table([CONV, LAMBDA, make_row("other")], tmp_path))
     shape = [LABEL, "2", "100", "2.0 M"]
-    assert found[2] == ["conv", "resnet11_tiny", *shape, "55.00 ± 7.07", "2", "–", "20", "40.00 ± 0.00 (of 1,017)"]
+    assert found[2] == ["conv", "resnet11_tiny", *shape, "55.00 ± 7.07", "2", "–", "20", "40.00 ± 0.00"]
+    assert found[0][-1] == "top-1 on 1,017 lossless [%]"
     assert found[3] == ["lambda", "lambda_resnet11_tiny", *shape, "70.00", "1", "+10.00", "1,234", "–"]
     assert found[4] == ["other", "resnet11_tiny", LABEL, "2", "–", "–", "not run", "0", "–", "–", "–"]
 

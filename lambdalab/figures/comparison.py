@@ -55,7 +55,7 @@ def plot_paired(comparisons: list[Comparison], metric: str = "test_top1", confid
     ax.axvline(0, color="black", linewidth=1)
     _names(ax, [f"{found.row} − {found.against}" for found in comparisons])
     ax.set(xlabel=f"difference of {shown.label} [{shown.difference}]")
-    ax.set_title(f"Dots: pairs of one seed; diamonds: their mean and its {confidence:.0%} interval", fontsize=10)
+    ax.set_title(f"Dots: pairs of one seed; diamonds: their mean and its {100 * confidence:g} % interval", fontsize=10)
     ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.62 / ax.figure.get_figheight()))
     return ax
 
@@ -72,7 +72,7 @@ def plot_pareto(table, costs: list[str], metric: str = "test_top1", axes=None):
         axes: an Axes for each cost; a new figure if not given.
     """
     shown = METRICS[metric]
-    axes = new_axes(4 + 3.4 * len(costs), 4.2, len(costs), sharey=True, squeeze=False)[0] if axes is None else axes
+    axes = new_axes(2 + 3.1 * len(costs), 4.2, len(costs), sharey=True, squeeze=False)[0] if axes is None else axes
     for ax, cost in zip(axes, costs, strict=True):
         for (name, row), (colour, marker) in zip(table.iterrows(), _styles(len(table)), strict=True):
             style = {"color": colour, "marker": marker, "markersize": 7, "capsize": 3, "linestyle": "none"}
