@@ -9,6 +9,8 @@ from citations import cite
 from docutils import nodes
 from library import ROOT, modules_of, room_names, uses, where
 
+from lambdalab.bootstrap import TAG as BOOTSTRAP
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTE = "**An explorer is here** when the notebook runs: `make lab`, then run all cells."
 TWIN = "twin"  # the tag of the cell that draws an explorer's first view once
@@ -20,6 +22,7 @@ def prepare(app, docname: str, source: list[str]) -> None:
         return
     notebook = json.loads(source[0])
     app.env.temp_data["alternative texts"] = alternative_texts(notebook)  # until this page is read
+    notebook["cells"] = [cell for cell in notebook["cells"] if BOOTSTRAP not in cell["metadata"].get("tags", [])]
     replace_explorers(notebook["cells"])
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sphinx.errors import ConfigError
 
+from lambdalab.bootstrap import bootstrap_cell
+from lambdalab.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -28,8 +31,10 @@ def find_repository() -> Repository | None:
     branch = _git("branch", "--show-current") or "main"
     given = os.environ.get("LAMBDALAB_REPOSITORY", "")
     if given:
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
-            raise ConfigError(f"REPOSITORY must be owner/name, as in a GitHub address; got '{given}'")
+        try:
+            bootstrap_cell(given)
+        except UserError as error:
+            raise ConfigError(f"REPOSITORY: {error}") from None
         return Repository(given, branch)
     origin = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", _git("remote", "get-url", "origin"))
     return Repository(origin[1], branch) if origin else None
