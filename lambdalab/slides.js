@@ -5,7 +5,7 @@ const WIDTH = 1280, HEIGHT = 720, SMALLEST = 0.4;
 
 // Chapters: a heading, and units of what belongs together: code with its outputs, and the line before that ends with ":".
 function chapters(cells) {
-  const found = [];
+  const found = [{heading: document.createElement("h2"), units: []}];  // for what comes before the first heading
   let open = false;
   for (const cell of cells) {
     const parts = [...cell.children];
@@ -21,7 +21,7 @@ function chapters(cells) {
       open = part.tagName === "P" && part.textContent.trim().endsWith(":");
     }
   }
-  return found;
+  return found.filter(chapter => chapter.units.length || chapter.heading.textContent);
 }
 
 function begin(heading, again) {

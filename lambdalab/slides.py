@@ -17,7 +17,7 @@ from lambdalab.notebooks import read_notebook
 MATHJAX = "sphinx-mathjax-offline"  # the distribution that carries MathJax as files
 # Code is folded where it is longer than so many lines, draws a figure, or has one of these tags.
 LONG = 16
-UNTAUGHT = {"parameters", "check", "bootstrap"}
+UNTAUGHT = {"parameters", "check"}
 EXPLORER = "<p class=live>An explorer: it answers in the notebook, where a kernel runs.</p>"
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -83,8 +83,9 @@ def make_deck(notebook: Path, decks: set[str] = frozenset()) -> str:
     Raises:
         UserError: If it is no notebook, or if it has formulas and MathJax is not installed.
     """
-    found = read_notebook(notebook)["cells"]
-    cells = "\n".join(_prose(cell) if cell["cell_type"] == "markdown" else _code(cell) for cell in found)
+    found = [cell for cell in read_notebook(notebook)["cells"] if "bootstrap" not in _tags(cell)]
+    makers = {"markdown": _prose, "code": _code}
+    cells = "\n".join(makers[cell["cell_type"]](cell) for cell in found if cell["cell_type"] in makers)
     formulas = any("$" in "".join(cell["source"]) for cell in found if cell["cell_type"] == "markdown")
     title = re.search(r"<h1[^>]*>(.*?)</h1>", cells)
     beside = Path(__file__).with_suffix
@@ -109,17 +110,23 @@ def _code(cell: dict) -> str:
 
     source = "".join(cell["source"])
     lines, outputs = source.count("\n") + 1, "".join(map(_output, cell["outputs"]))
-    code, untaught = Highlight2HTML()(source), UNTAUGHT & set(cell["metadata"].get("tags", []))
+    code, untaught = Highlight2HTML()(source), UNTAUGHT & _tags(cell)
     if untaught or lines > LONG or "<img" in outputs:
         summary = ", ".join(["Code", *untaught, f"{lines} lines" if lines > 1 else "1 line"])
         code = f"<details><summary>{summary}</summary>{code}</details>"
     return f"<div class=code>{code}{outputs}</div>"
 
 
+def _tags(cell: dict) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
 def _output(output: dict) -> str:
     """Return the richest form of an output that a page without a kernel can show."""
     from nbconvert.filters import ansi2html, markdown2html
 
+    if output["output_type"] == "error":
+        return f"<pre class=output>{escape(output['ename'])}: {escape(output['evalue'])}</pre>"
     data = output.get("data", {"text/plain": output.get("text", "")})
     if "application/vnd.jupyter.widget-view+json" in data:
         return EXPLORER

@@ -98,6 +98,7 @@ def test_links_lead_to_decks_that_are_there_and_nowhere_else(tmp_path):
         ("x = 1\n" * 15 + "x", None),
         ("x = 1\n" * 16 + "x", "Code, 17 lines"),
         ("# tag: check\nx = 1", "Code, check, 1 line"),
+        ("# tag: bootstrap\n" + "x = 1\n" * 16 + "x", None),
     ],
 )
 def test_long_code_is_folded(tmp_path, cell, summary):
@@ -111,6 +112,16 @@ def test_an_explorer_is_named_and_markup_in_outputs_is_shown_as_it_is(tmp_path):
     assert "<pre class=output>&lt;b&gt;</pre>" in slides.make_deck(small(tmp_path, "x", **{"text/plain": "<b>"}))
     table = {"text/markdown": "| a |\n|---|\n| 1 |", "text/plain": "<Markdown object>"}
     assert "<th>a</th>" in slides.make_deck(small(tmp_path, "x", **table))
+
+
+def test_a_notebook_that_failed_shows_where(tmp_path):
+    path = small(tmp_path, "1 / 0", **{"text/plain": ""})
+    found = json.loads(path.read_text())
+    found["cells"].append({"cell_type": "raw", "source": "as it is", "metadata": {}})
+    found["cells"][1]["outputs"] = [{"output_type": "error", "ename": "E", "evalue": "a < b", "traceback": []}]
+    path.write_text(json.dumps(found))
+    deck = slides.make_deck(path)
+    assert "<pre class=output>E: a &lt; b</pre>" in deck and "as it is" not in deck
 
 
 def test_mathjax_is_needed_for_formulas_alone(tmp_path, monkeypatch):

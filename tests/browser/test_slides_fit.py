@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from driver import errors_of
+from axe_playwright_python.sync_playwright import Axe
+from driver import errors_of, write_notebook
 
 from lambdalab.notebooks import list_notebooks
 from lambdalab.slides import write_decks
@@ -95,7 +96,26 @@ def test_formulas_are_drawn_and_a_small_window_shows_the_whole_slide(page, decks
     assert (round(box["width"]), round(box["height"])) == (640, 360)
 
 
+def test_a_notebook_without_headings_has_slides_as_well(page, tmp_path):
+    (deck,) = write_decks([write_notebook(tmp_path / "bare.ipynb", "x = 1", "x = 2")], tmp_path)
+    read(page, deck)
+    assert page.locator("section").count() == 1 and page.locator("pre:visible").count() == 2 and page.errors == []
+
+
 def test_printing_makes_a_page_of_each_slide(page, decks):
     read(page, decks["00_start_here"])
     made = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", made)) == page.locator("section").count()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_slide_can_be_read_and_heard_by_everybody(browser, decks, theme):
+    context = browser.new_context(color_scheme=theme, bypass_csp=True)  # the page's policy keeps axe out as well
+    page = context.new_page()
+    read(page, decks["01_from_attention_to_lambdas"])
+    for number in (2, 9):  # code with what it printed, a figure
+        page.evaluate(f"location.hash = '{number}'")
+        page.wait_for_selector(f"section:nth-child({number}).shown")
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    context.close()
