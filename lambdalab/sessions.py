@@ -59,22 +59,29 @@ def read_sessions(plan: Path, notebooks: dict[str, NotebookInfo], measured: dict
     try:
         found = yaml.safe_load(plan.read_text(encoding="utf-8"))
         sections = {name: {str(key): value for key, value in each.items()} for name, each in found["sections"].items()}
-        planned = [(each["title"], each["steps"]) for each in found["sessions"]]
+        _check_sums(sections, notebooks)
+        sessions = [
+            Session(each["title"], _steps(each["steps"], sections, notebooks, measured)) for each in found["sessions"]
+        ]
+    except UserError as error:
+        raise UserError(f"{plan}: {error}") from None
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{plan} is no plan of the course: {told}") from None
-    for name, each in sections.items():
-        if name in notebooks and sum(each.values()) != notebooks[name].minutes_teach:
-            stated = f"{notebooks[name].minutes_teach:g}"
-            raise UserError(f"{plan}: the sections of {name} have {sum(each.values())} minutes, its notebook {stated}")
-    sessions = [Session(title, _steps(steps, sections, notebooks, measured, plan)) for title, steps in planned]
     for session in sessions:
         if session.minutes > LENGTH:
             raise UserError(f"{plan}: '{session.title}' takes {session.minutes} minutes, and {LENGTH} is all there is")
     return sessions
 
 
-def _steps(steps: list[dict], sections: dict, notebooks: dict, measured: dict, plan: Path) -> list[Step]:
+def _check_sums(sections: dict, notebooks: dict) -> None:
+    for name, each in sections.items():
+        if name in notebooks and sum(each.values()) != notebooks[name].minutes_teach:
+            stated = f"{notebooks[name].minutes_teach:g}"
+            raise UserError(f"the sections of {name} have {sum(each.values())} minutes, its notebook {stated}")
+
+
+def _steps(steps: list[dict], sections: dict, notebooks: dict, measured: dict) -> list[Step]:
     made, opened = [], set()
     for step in steps:
         name, chosen = step.get("notebook"), [str(each) for each in step.get("sections", [])]
@@ -83,7 +90,7 @@ def _steps(steps: list[dict], sections: dict, notebooks: dict, measured: dict, p
             continue
         if name not in notebooks or not set(chosen) <= set(sections.get(name, {})):
             wanted = " § ".join([name, *([", ".join(chosen)] if chosen else [])])
-            raise UserError(f"{plan}: '{step['what']}' wants {wanted}, which is not there")
+            raise UserError(f"'{step['what']}' wants {wanted}, which is not there")
         teach = sum(sections[name][each] for each in chosen) if chosen else notebooks[name].minutes_teach
         run = 0 if name in opened else math.ceil(measured.get(name, notebooks[name].minutes_run))
         opened.add(name)

@@ -192,6 +192,8 @@ def test_stated_minutes_that_are_not_so_are_told(kit):
         (GOOD.replace("exercises/01_x", "exercises/09_x"), "'Try' wants exercises/09_x, which is not there"),
         (GOOD.replace("minutes: 5", "minutes: 42"), "'One' takes 121 minutes, and 120 is all there is"),
         (GOOD.replace("sections: {06", "section: {06"), "is no plan of the course: KeyError: 'sections'"),
+        (GOOD.replace("minutes: 5", "hours: 5"), "is no plan of the course: KeyError: 'minutes'"),
+        (GOOD.replace("2: 20}", "2: long}"), "is no plan of the course: TypeError"),
         ("- 1\n- [", "is no plan of the course: ParserError"),
     ],
 )
