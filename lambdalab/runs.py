@@ -15,8 +15,10 @@ from pathlib import Path
 import torch
 
 from lambdalab.checkpoints import load_checkpoint
+from lambdalab.data import ImageData, load_data
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
+from lambdalab.inputs import InputFormat
 from lambdalab.models import ModelConfig, ResNet
 from lambdalab.paths import checkout
 from lambdalab.processes import count_processes
@@ -113,6 +115,33 @@ class Run:
             reason = str(error).splitlines()[0]
             raise UserError(f"{path} does not hold the weights of {shape['name']} ({reason})") from None
         return model.eval()
+
+    def load_data(self) -> ImageData:
+        """Return the pictures that the run was trained on, loaded once more.
+
+        Raises:
+            UserError: if they are not there, or it is a replay, which does not record where its pictures were.
+        """
+        config = self.config["data"]
+        if "dataset" in config:
+            raise UserError(
+                f"{self.folder} was trained on {config['name']}, and does not say where these pictures are; "
+                "train on them with lambdalab train --dataset folder, and give that run's folder"
+            )
+        return load_data(**config)
+
+    def input_format(self, side: int) -> InputFormat:
+        """Return how to show the run's network any picture, ``side`` pixels high and wide; a replay's data may be gone.
+
+        Raises:
+            UserError: as ``load_data``, for a run that is no replay.
+        """
+        config = self.config["data"]
+        if "mean" not in config:
+            data = self.load_data()
+            config = {"mean": data.mean, "std": data.std}
+        mean, std = config["mean"], config["std"]
+        return InputFormat(len(mean), (side, side), tuple(mean), tuple(std))
 
     def _read_json(self, name: str) -> dict:
         path = self.folder / name

@@ -1,5 +1,6 @@
 """A run's folder read back, and many runs as one table."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lambdalab import Run, TrainConfig, evaluate, read_runs
+from lambdalab import Run, TrainConfig, evaluate, load_data, read_runs
 from lambdalab import runs as runs_of_the_library
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment, parse_duration
+from lambdalab.inputs import InputFormat
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,6 +38,19 @@ def test_config_rebuilds_the_experiment(runs):
     config = Run(runs / "seed1").config
     assert TrainConfig(**config["train"]).seed == 1
     assert config["model"]["name"] == "resnet11_tiny" and config["data"]["name"] == "digits"
+
+
+def test_pictures_and_their_scale_come_back(runs, tmp_path):
+    run, data = Run(runs / "seed0"), load_data("digits")
+    assert run.load_data().train.images.equal(data.train.images)
+    assert run.input_format(8) == InputFormat.like(data)
+    shutil.copytree(runs / "seed0", tmp_path / "replay")
+    replay = Run(tmp_path / "replay")
+    scale = {"dataset": "folder", "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}  # as lambdalab replay records it
+    (replay.folder / "config.json").write_text(json.dumps({**run.config, "data": {**run.config["data"], **scale}}))
+    assert replay.input_format(20) == InputFormat(3, (20, 20), (0.1, 0.2, 0.3), (1, 2, 3))
+    with pytest.raises(UserError, match="does not say where these pictures are"):
+        replay.load_data()
 
 
 def test_environment_says_what_it_ran_on(runs):
