@@ -94,7 +94,7 @@ def _steps(steps: list[dict], sections: dict, notebooks: dict, measured: dict) -
         teach = sum(sections[name][each] for each in chosen) if chosen else notebooks[name].minutes_teach
         run = 0 if name in opened else math.ceil(measured.get(name, notebooks[name].minutes_run))
         opened.add(name)
-        where = link(name, short=True) + (f"\u00a0§ {_ranges(chosen)}" if chosen else "")
+        where = link(name, short=True) + (f"\u00a0§\u00a0{_ranges(chosen)}" if chosen else "")
         made.append(Step(step["what"], where, run, int(teach)))
     return made
 

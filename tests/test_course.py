@@ -175,7 +175,7 @@ def test_minutes_are_counted_where_a_session_first_comes_to_a_notebook(kit):
     last, end = session_table(session).splitlines()[-2:]
     assert last == "| 1:03 | Try | [exercise 01](../notebooks/exercises/01_x.ipynb) | 1 | 20 |"
     assert end.startswith("| 1:24 | end ") and session.minutes == 84
-    assert "[06](../notebooks/06_train.ipynb)\u00a0§ opening, 1 |" in session_table(session)
+    assert "[06](../notebooks/06_train.ipynb)\u00a0§\u00a0opening, 1 |" in session_table(session)
 
 
 def test_stated_minutes_that_are_not_so_are_told(kit):
