@@ -29,7 +29,7 @@ extensions = [
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "notebooks/**.ipynb", "README.md", "CONTRIBUTING.md", "data/README.md"]
 # Folders are walked before anything is chosen, so the large ones are named.
-exclude_patterns = ["**/.*", "build", "dist", "runs", "data/cache", "data/results"]
+exclude_patterns = [".*", "**/.*", "build", "dist", "runs", "data/cache", "data/results"]
 exclude_patterns += ["notebooks/exercises/solutions", "notebooks/exercises/source"]
 
 nb_execution_mode = "off"
