@@ -112,7 +112,7 @@ CONTENT = Task(
         ),
     ),
     examples=(
-        Example("One position: its weight is 1, so λc is key-free, just its value.", (_column(0.7), _column(3.0))),
+        Example("One position: its weight is 1, so λc is its value, whatever the key.", (_column(0.7), _column(3.0))),
         Example("Two positions with equal keys: λc is the mean of their values.", (_column(1, 1), _column(2, 6))),
         Example("One key is far larger: λc is all but that position's value.", (_column(0, 20), _column(2, 6))),
         Example(
