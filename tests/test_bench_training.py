@@ -1,5 +1,8 @@
 """The training benchmark: both sides see the same pictures, augmented alike, in networks of one shape."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from click.testing import CliRunner
@@ -22,6 +25,7 @@ from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.original import OriginalLambdaLayer
 
+ROOT = Path(__file__).resolve().parent.parent
 TINY = Case("tiny", "lambda_resnet11_tiny", {"scope": 3}, size=8, crop=0, batch=6, steps=2)
 
 
@@ -121,6 +125,12 @@ def test_tables_show_ratios_to_ours():
     rows = [ROW, {**other, "peak_mb": 30.0, "peak_ratio": 3.0}]
     assert training_table(rows).lines[1] == ["m", "8²", "6", SIDES[1], "5", "500", "2.50±0.38", "30", "3.00"]
     assert training_markdown(rows).splitlines()[2] == "| m | 8×8, 6 | cpu | 2 | 5 | 2.5 (2.2 to 3.0) × | 3.0 × |"
+
+
+def test_the_readmes_table_is_drawn_from_the_committed_measurement():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- training -->\n(.*?)\n<!-- /training -->", readme, re.S)
+    assert shown[1] == training_markdown(read_rows(ROOT / "data" / "benchmarks" / "training.csv"))
 
 
 def test_cases_are_chosen_by_name():

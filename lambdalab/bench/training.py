@@ -193,11 +193,18 @@ class TrainingBench:
     memory: bool = False
 
     def rows(self, chosen: Iterable[Case], progress: Callable[[str], None] = lambda name: None) -> list[Row]:
-        """Measure the cases; one row for each case and side. ``ratio`` is a side's time over ours."""
+        """Measure the cases; one row for each case and side.
+
+        ``ratio`` is a side's time over ours, ``load`` how many programs wanted a core before: above the number of cores
+        seconds are longer than they need be, for both sides alike.
+        """
+        import psutil
+
         rows = []
         with one_thread():
             for case in chosen:
                 progress(case.name)
+                load = psutil.getloadavg()[0]
                 loops = {side: make_loop(side, case, self.device, self.workers) for side in SIDES}
                 epochs = {side: loop.epoch for side, loop in loops.items()}
                 taken = paired_rounds(epochs, self.repeats, self.seconds, self.device)
@@ -208,7 +215,7 @@ class TrainingBench:
                     rate = {"images_per_second": case.pictures / times["seconds"]}
                     rate["seconds_per_1000"] = 1000 / rate["images_per_second"]
                     row = {**what, "pictures": case.pictures, "side": side, **times, **rate}
-                    rows.append({**row, **peak_columns(peaks, side, SIDES[0])})
+                    rows.append({**row, **peak_columns(peaks, side, SIDES[0]), "load": load})
         return [{**row, "device": self.device, "workers": self.workers} for row in rows]
 
     def _peak(self, side: str, case: Case) -> float | None:
