@@ -93,7 +93,7 @@ def lambdalab(python: Path, folder: Path, *arguments: str) -> subprocess.Complet
     """Run the installed command in a folder, with nothing that points to a course."""
     environment = {name: value for name, value in os.environ.items() if name not in ("LAMBDALAB_HOME", "PYTHONPATH")}
     command = [python.with_name("lambdalab"), *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_wheel_is_the_library_and_the_course_and_nothing_else(wheel, files):
