@@ -52,6 +52,7 @@ html_context = {"default_mode": "auto"}  # light or dark as the reader's system 
 html_theme_options = {
     "show_navbar_depth": 1,
     "show_toc_level": 2,
+    "footer_content_items": ["copyright.html"],
     "navbar_persistent": [],  # the search field is in the sidebar
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
