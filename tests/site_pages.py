@@ -30,10 +30,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         found = dict(attrs)
         self.ids |= {found[name] for name in ("id", "name") if found.get(name) and (name == "id" or tag == "a")}
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        elif "href" in found:  # style sheets, icons; what only names another page is not fetched
-            self.asked += [found["href"]] if found.get("rel") not in ("index", "search", "next", "prev") else []
+        if "href" in found:
+            fetched = tag != "a" and found.get("rel") not in ("index", "search", "next", "prev")
+            (self.asked if fetched else self.links).append(found["href"])
         self.asked += [found["src"]] if "src" in found else []
         if tag == "img":
             self.pictures.append(found)

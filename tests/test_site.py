@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -108,15 +109,16 @@ def test_the_index_knows(site, word):
     assert re.search(rf'[{{,]"?{word}"?:', index)
 
 
-def test_buttons_open_files_of_the_tree(site):
-    for path in LECTURES:
+def test_buttons_open_files_of_the_tree(site, monkeypatch):
+    monkeypatch.setenv("LAMBDALAB_REPOSITORY", "someone/lambdalab")
+    branch = find_repository().branch
+    for path in (*LECTURES, *STUDENTS):
         name = path.relative_to(ROOT).as_posix()
-        page = site.pages[name.replace(".ipynb", ".html")]
-        colab = [link for link in page.links if "colab" in urlsplit(link).netloc]
-        binder = [link for link in page.links if "mybinder" in urlsplit(link).netloc]
-        assert len(colab) == len(binder) == 1, name
-        assert re.fullmatch(r"https://\S+/github/someone/lambdalab/blob/[\w./-]+?/(notebooks/.+)", colab[0])[1] == name
-        assert re.fullmatch(r"https://\S+/gh/someone/lambdalab/\S+\?urlpath=lab/tree/(.+)", binder[0])[1] == name
+        links = site.pages[name.replace(".ipynb", ".html")].links
+        colab = [link for link in links if "colab" in urlsplit(link).netloc]
+        binder = [link for link in links if "mybinder" in urlsplit(link).netloc]
+        assert colab == [f"https://colab.research.google.com/github/someone/lambdalab/blob/{branch}/{name}"]
+        assert binder == [f"https://mybinder.org/v2/gh/someone/lambdalab/{branch}?urlpath=lab/tree/{name}"]
 
 
 def test_repository_is_given_or_gits_origin(monkeypatch, tmp_path):
@@ -137,6 +139,15 @@ def test_repository_is_given_or_gits_origin(monkeypatch, tmp_path):
         assert find_repository() == find_repository().__class__("a/b", "spring")
     subprocess.run([*git, "config", "remote.origin.url", "https://example.org/a/b"], check=True)
     assert find_repository() is None
+
+
+def test_without_a_repository_there_are_no_buttons_and_a_line_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("LAMBDALAB_REPOSITORY", raising=False)
+    monkeypatch.setattr("repository.ROOT", tmp_path)
+    options = runpy.run_path(str(ROOT / "docs" / "conf.py"))["html_theme_options"]
+    assert "launch_buttons" not in options and "repository_url" not in options
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "make site REPOSITORY=owner/name" in said
 
 
 def test_the_reference_has_every_public_name(site):
