@@ -71,10 +71,11 @@ notebooks: $(READY) ## execute the committed notebooks in place (NB=notebooks/06
 	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --inplace --coalesce-streams $(NB)
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "$(UNSTABLE)" $(NB)
 
+site: export LAMBDALAB_REPOSITORY := $(or $(REPOSITORY),$(LAMBDALAB_REPOSITORY))
 site: $(READY) ## build the web site into build/site (REPOSITORY=owner/name: with Colab and Binder buttons)
+	@$(BIN)/python docs/_ext/repository.py
 	@rm -rf build/site build/doctrees
-	@$(if $(REPOSITORY),LAMBDALAB_REPOSITORY=$(REPOSITORY)) OMP_NUM_THREADS=1 $(BIN)/sphinx-build --quiet \
-	  --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
+	@OMP_NUM_THREADS=1 $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
 	@echo "The site is built: open build/site/index.html in a browser."
 
 wheel: $(READY) ## build a wheel that carries the whole course into dist

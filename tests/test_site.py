@@ -13,6 +13,7 @@ import pytest
 
 import lambdalab
 from lambdalab import explorers, figures
+from lambdalab.errors import UserError
 from lambdalab.notebooks import list_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,12 +123,10 @@ def test_buttons_open_files_of_the_tree(site, monkeypatch):
 
 
 def test_repository_is_given_or_gits_origin(monkeypatch, tmp_path):
-    from sphinx.errors import ConfigError
-
     monkeypatch.setenv("LAMBDALAB_REPOSITORY", "a-school/lambda.lab")
     assert find_repository().name == "a-school/lambda.lab"
     monkeypatch.setenv("LAMBDALAB_REPOSITORY", "https://github.com/a/b")
-    with pytest.raises(ConfigError, match="owner/name"):
+    with pytest.raises(UserError, match="owner/name"):
         find_repository()
     monkeypatch.delenv("LAMBDALAB_REPOSITORY")
     monkeypatch.setattr("repository.ROOT", tmp_path)
@@ -141,13 +140,20 @@ def test_repository_is_given_or_gits_origin(monkeypatch, tmp_path):
     assert find_repository() is None
 
 
-def test_without_a_repository_there_are_no_buttons_and_a_line_says_so(monkeypatch, tmp_path, capsys):
+def test_without_a_repository_there_are_no_buttons(monkeypatch, tmp_path):
     monkeypatch.delenv("LAMBDALAB_REPOSITORY", raising=False)
     monkeypatch.setattr("repository.ROOT", tmp_path)
     options = runpy.run_path(str(ROOT / "docs" / "conf.py"))["html_theme_options"]
     assert "launch_buttons" not in options and "repository_url" not in options
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "make site REPOSITORY=owner/name" in said
+
+
+def test_what_is_no_repository_is_refused_in_a_line_before_anything_is_removed():
+    recipe = re.search(r"^site: \$.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert recipe.index("repository.py") < recipe.index("rm -rf")
+    command = [sys.executable, str(ROOT / "docs/_ext/repository.py")]
+    environment = os.environ | {"LAMBDALAB_REPOSITORY": "https://github.com/a/b"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1) and "owner/name" in done.stderr
 
 
 def test_the_reference_has_every_public_name(site):

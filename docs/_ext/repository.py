@@ -3,10 +3,9 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-from sphinx.errors import ConfigError
 
 from lambdalab.bootstrap import bootstrap_cell
 from lambdalab.errors import UserError
@@ -26,15 +25,12 @@ def find_repository() -> Repository | None:
     """Return what ``$LAMBDALAB_REPOSITORY`` says (``owner/name``), else git's ``origin``; ``None``: no such buttons.
 
     Raises:
-        ConfigError: if the variable is set to something else.
+        UserError: if the variable is set to something else.
     """
     branch = _git("branch", "--show-current") or "main"
     given = os.environ.get("LAMBDALAB_REPOSITORY", "")
     if given:
-        try:
-            bootstrap_cell(given)
-        except UserError as error:
-            raise ConfigError(f"REPOSITORY: {error}") from None
+        bootstrap_cell(given)  # which refuses what is none
         return Repository(given, branch)
     origin = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", _git("remote", "get-url", "origin"))
     return Repository(origin[1], branch) if origin else None
@@ -46,3 +42,12 @@ def _git(*arguments: str) -> str:
     except OSError:  # no git here
         return ""
     return said.stdout.strip() if said.returncode == 0 else ""
+
+
+if __name__ == "__main__":  # make site asks before it begins
+    try:
+        if find_repository() is None:
+            print("No repository on GitHub is known, so no Colab and Binder buttons: make site REPOSITORY=owner/name.")
+    except UserError as error:
+        print(f"make site: {error}", file=sys.stderr)
+        sys.exit(2)
