@@ -15,6 +15,7 @@ project, author, copyright = "lambdalab", "the lambdalab authors", "the lambdala
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.githubpages",  # or GitHub Pages would leave out _static
     "sphinx.ext.napoleon",
     "sphinx_book_theme",
     "sphinx_copybutton",
