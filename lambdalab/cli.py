@@ -109,10 +109,7 @@ def list_command() -> None:
     from lambdalab.notebooks import list_notebooks
     from lambdalab.terminal import print_table
 
-    rows = [
-        (info.name, info.purpose or info.title, _minutes(info.minutes_run), _minutes(info.minutes_teach))
-        for info in list_notebooks()
-    ]
+    rows = [(info.name, info.purpose or info.title, *info.minutes) for info in list_notebooks()]
     print_table(["notebook", "what it is for", "run [min]", "teach [min]"], rows)
     click.echo("Next: lambdalab run NOTEBOOK --help")
 
@@ -209,8 +206,8 @@ def _print_help(ctx: click.Context, notebook: str | None) -> None:
         return
     info = notebook_info(find_notebook(notebook))
     known = [parameter for parameter in parameters_of(info.path).values() if parameter.name != "out"]
-    minutes = f"{_minutes(info.minutes_run)} to run, {_minutes(info.minutes_teach)} to teach"
-    click.echo(f"{info.name}: {info.title}\n{info.purpose}\nMinutes: {minutes}\n")
+    run, teach = info.minutes
+    click.echo(f"{info.name}: {info.title}\n{info.purpose}\nMinutes: {run} to run, {teach} to teach\n")
     if known:
         rows = [(p.name, p.type, as_text(p.default), p.help) for p in known]
         print_table(["parameter", "type", "default", "what it is"], rows)
@@ -218,10 +215,6 @@ def _print_help(ctx: click.Context, notebook: str | None) -> None:
         click.echo("This notebook has no parameters.")
     examples = "".join(f" -p {p.name} {shlex.quote(as_text(p.default))}" for p in known[:2])
     click.echo(f"\nlambdalab run {info.name}{examples}\nlambdalab run {info.name} --out runs/mine")
-
-
-def _minutes(minutes: float | None) -> str:
-    return "?" if minutes is None else f"{minutes:g}"
 
 
 def _short(path: Path) -> Path:

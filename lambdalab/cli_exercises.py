@@ -19,7 +19,7 @@ def exercises_command(ctx: click.Context) -> None:
 
     folder = of_the_course(notebooks_dir() / "exercises")
     found = [notebook_info(path) for path in sorted(folder.glob("[!.]*.ipynb"))]
-    rows = [(info.name, info.purpose, f"{info.minutes_run:g}", f"{info.minutes_teach:g}") for info in found]
+    rows = [(info.name, info.purpose or info.title, *info.minutes) for info in found]
     print_table(["exercise", "what it is for", "run [min]", "teach [min]"], rows)
     click.echo("Next: open one in JupyterLab, in notebooks/exercises")
 

@@ -32,6 +32,12 @@ class NotebookInfo:
     minutes_run: float | None
     minutes_teach: float | None
 
+    @property
+    def minutes(self) -> tuple[str, str]:
+        """Minutes to run and to teach as text, "?" where unknown."""
+        run, teach = ("?" if each is None else f"{each:g}" for each in (self.minutes_run, self.minutes_teach))
+        return run, teach
+
 
 def list_notebooks() -> list[NotebookInfo]:
     """Return what `notebooks/*.ipynb` say about themselves, in the order of their names.

@@ -133,6 +133,7 @@ RIGHT = {
         "in float32": lambda keys, values: weighted(keys.float(), values.float(), 1),
         "a numpy array": lambda keys, values: weighted(keys, values, 1).numpy(),
         "nested lists": lambda keys, values: weighted(keys, values, 1).tolist(),
+        "float32 on the way": lambda keys, values: weighted(keys.float(), values.float(), 1).double(),
         "with a gradient": lambda keys, values: weighted(keys.requires_grad_(), values, 1),
     },
     "check_content_copies": {
@@ -150,7 +151,11 @@ RIGHT = {
     "check_sequence": {"loops": sequence},
     "check_convolution": {"conv2d": convolution},
     "check_past": {"conv1d": past, "loops": lambda table, values: sequence(table, values, start=table.shape[1] - 1)},
-    "check_places": {"arithmetic": places, "lists": lambda c, u, v: tuple(tuple(map(int, p)) for p in places(c, u, v))},
+    "check_places": {
+        "arithmetic": places,
+        "lists": lambda c, u, v: [list(each) for each in places(c, u, v)],
+        "tensors": lambda c, u, v: tuple(tuple(torch.tensor(each)) for each in places(c, u, v)),
+    },
     "check_repair": {"one reading": layer},
     "check_attention_macs": {"formula": lambda b, n, m, k, v, h: b * h * n * m * (k + v)},
     "check_lambda_macs": {

@@ -4,6 +4,7 @@ passes, and nothing that a learner writes ends in a traceback."""
 import importlib
 import pkgutil
 
+import numpy as np
 import pytest
 import torch
 from right_answers import RIGHT, compared, layer, weighted
@@ -114,6 +115,18 @@ def test_a_result_of_another_kind_is_refused_in_a_line(made):
     assert not feedback and "wanted" in feedback.message and "(b, k, v)" in feedback.message
 
 
+@pytest.mark.parametrize("made", [3, 0.5, "text", {}, object(), torch.zeros(3), np.zeros(3), [1, 2], (1, 2), True])
+@pytest.mark.parametrize("name", ["check_attention_macs", "check_places", "check_cheapest"])
+def test_a_result_of_another_kind_than_a_number_or_a_text_is_refused_in_a_line(name, made):
+    feedback = check(name, lambda *inputs: made)
+    assert not feedback and "your function gives" in feedback.message and "\n" not in feedback.message
+
+
+def test_a_small_difference_is_no_rounding():
+    feedback = check_content_lambda(lambda keys, values: weighted(keys, values, 1) * (1 + 1e-3))
+    assert "numbers differ" in feedback.message
+
+
 def test_a_wrong_shape_is_said_as_such():
     feedback = check_content_lambda(lambda keys, values: weighted(keys, values, 1).unsqueeze(0))
     assert "the shape is (1, " in feedback.message and "(b, k, v) = (" in feedback.message
@@ -163,7 +176,9 @@ def test_a_test_is_tried_on_the_other_way_round_as_well():
         ({"stages": "CLLL", "scope": 8}, "scope must be odd"),
         ({"stage": "CLLL"}, "stage cannot be changed"),
         ({"stages": "CLLL", "scope": 7, "width": 8}, "width cannot be changed"),
-        ({"stages": 3}, "no such network"),
+        ({"stages": "CLLX"}, "no such network"),
+        ({"stages": 3}, "of another kind"),
+        ({"scope": 7.0}, "of another kind"),
         ("CLLL", "a dictionary is wanted"),
     ],
 )

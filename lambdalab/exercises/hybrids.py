@@ -59,11 +59,13 @@ def check_hybrid(design: object, order: Order | None = None) -> Feedback:
     if set(design) - set(FREE):
         message = f"Not yet: {', '.join(sorted(set(design) - set(FREE)))} cannot be changed here."
         return Feedback(False, message, hint=f"A design may change {', '.join(FREE)}.")
+    hint = 'Values such as "CLCL" for stages, and whole numbers for the others.'
+    if not all(isinstance(value, str if name == "stages" else int) for name, value in design.items()):
+        return Feedback(False, "Not yet: a value of this design is of another kind than it should be.", hint=hint)
     try:
         config = model_config("lambda_resnet26", stem="cifar", num_classes=10, **design)
         cost, share = model_cost(config, 32, count="paper"), usable_share(config, 32)
-    except (UserError, TypeError) as error:
-        hint = 'Values such as "CLCL" for stages, and whole numbers for the others.'
+    except UserError as error:
         return Feedback(False, f"Not yet: no such network can be built: {error}", hint=hint)
     rows = [
         (cost.parameters <= order.parameters, f"parameters {cost.parameters:,}, at most {order.parameters:,}", FEWER),
