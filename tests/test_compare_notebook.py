@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def test_says_what_can_be_said_of_missing_seeds_and_another_recipe(folder, tmp_path):
     saved = run_notebook(NOTEBOOK, {"runs": ["*"], "folder": str(folder)}, tmp_path)
     said = outputs(saved)
-    assert "6 runs in 3 rows" in said
+    assert "runs: 6 · rows: 3" in said
     assert "lambda − conv: +3.50 (n = 2, -2.85 to +9.85): cannot tell" in said
     assert "longer: unlike conv in epochs" in said and "longer −" not in said
     assert "lambda cannot be told from conv, at 1.0 times its CPU-seconds of training" in said
@@ -37,7 +37,7 @@ def test_says_what_can_be_said_of_missing_seeds_and_another_recipe(folder, tmp_p
 def test_a_single_run_has_no_spread_and_no_comparison(tmp_path):
     make_run(tmp_path / "runs", CONV, 0, 0.6)
     said = outputs(run_notebook(NOTEBOOK, {"runs": ["*"], "folder": str(tmp_path / "runs")}, tmp_path))
-    assert "conv: 60.00 %, n = 1" in said and "0 comparisons" in said and "0 rows compared" in said
+    assert "conv: 60.00 %, n = 1" in said and "comparisons: 0" in said and "rows compared: 0" in said
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def plot_paired(comparisons: list[Comparison], metric: str = "test_top1", confid
     _names(ax, [f"{found.row} − {found.against}" for found in comparisons])
     ax.set(xlabel=f"difference of {shown.label} [{shown.difference}]")
     ax.set_title(f"Dots: pairs of one seed; diamonds: their mean and its {100 * confidence:g} % interval", fontsize=10)
-    ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.62 / ax.figure.get_figheight()))
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 
 
