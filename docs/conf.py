@@ -33,7 +33,7 @@ include_patterns = ["docs/**.md", "notebooks/**.ipynb", "README.md", "CONTRIBUTI
 exclude_patterns = [".*", "**/.*", "build", "dist", "runs", "data/cache", "data/results"]
 exclude_patterns += ["notebooks/exercises/solutions", "notebooks/exercises/source"]
 
-nb_execution_mode = "off"
+nb_execution_mode, nb_render_markdown_format = "off", "myst"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 bibtex_bibfiles = ["references.bib"]

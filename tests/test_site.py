@@ -87,6 +87,10 @@ def test_headings_begin_with_one_and_skip_none(site):
         assert all(after <= before + 1 for before, after in steps), (name, page.headings)
 
 
+def test_tables_are_tables(site):
+    assert [name for name, page in site.pages.items() if re.search(r"\|\s*:?-{2,}:?\s*\|", page.text)] == []
+
+
 def test_each_explorer_has_something_in_its_place(site):
     """A note where the widget would be, and beside it the cell that draws its first view."""
     found = 0
