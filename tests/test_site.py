@@ -88,7 +88,7 @@ def test_headings_begin_with_one_and_skip_none(site):
 
 
 def test_tables_are_tables(site):
-    assert [name for name, page in site.pages.items() if re.search(r"\|\s*:?-{2,}:?\s*\|", page.text)] == []
+    assert [name for name, page in site.pages.items() if re.search(r"\|[-–—:]+\|", page.text)] == []
 
 
 def test_each_explorer_has_something_in_its_place(site):
