@@ -59,11 +59,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 repository = find_repository()
-if repository is None:
-    print(
-        "No repository on GitHub is known, so there are no Colab and Binder buttons: make site REPOSITORY=owner/name."
-    )
-else:
+if repository:
     html_theme_options |= {
         "repository_url": f"https://github.com/{repository.name}",
         "repository_branch": repository.branch,

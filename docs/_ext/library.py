@@ -22,7 +22,7 @@ def room_names() -> list[str]:
 
 def modules_of(room: str) -> list[str]:
     """Return the modules of a room that the reference shows, in CONTRIBUTING.md's order."""
-    met = {"errors", *lambdalab._HOME_OF.values(), *(module for module, _ in _all_uses())}
+    met = {*lambdalab._HOME_OF.values(), *(module for module, _ in _all_uses())}
     return [module for module in _rooms()[room] if module in met]
 
 

@@ -58,7 +58,7 @@ MARK = re.compile(rf"^<!-- ({'|'.join(MAKERS)})(?:: (.+?))? -->$", re.MULTILINE)
 
 def fill(app, docname: str, source: list[str]) -> None:
     """Sphinx's ``source-read``: put what is made in the place of its mark, and cite papers."""
-    if app.env.doc2path(docname).suffix == ".md":
+    if docname.startswith("docs/"):  # the README has such marks of its own, around what it holds
         source[0] = cite(MARK.sub(lambda found: MAKERS[found[1]](found[2] or ""), source[0]), "{cite}")
 
 
