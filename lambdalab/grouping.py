@@ -35,6 +35,8 @@ def short(setting: str) -> str:
 def chosen(runs, patterns: list[str], planned: list[str] | None = None):
     """Return the runs whose row fits one of the patterns: the rows ``planned`` in their order, then others by name.
 
+    Columns that say nothing about any of them are left out.
+
     Raises:
         UserError: if a pattern fits neither a finished run's row nor a planned one, or nothing chosen has finished.
     """
@@ -49,7 +51,7 @@ def chosen(runs, patterns: list[str], planned: list[str] | None = None):
     if not picked:
         raise UserError(f"no run of {', '.join(patterns)} has finished yet; lambdalab replay makes them")
     place = runs["row"].map({name: index for index, name in enumerate(picked)})
-    kept = runs.assign(place=place)[place.notna()]
+    kept = runs.assign(place=place)[place.notna()].dropna(axis="columns", how="all")
     return kept.sort_values(["place", *SEEDS]).drop(columns="place").reset_index(drop=True)
 
 

@@ -37,6 +37,11 @@ def test_rows_come_in_the_order_of_the_queue_and_others_after(runs):
     assert set(chosen(runs, ["conv", "*_23"])["row"]) == {"conv", "lambda_23"}
 
 
+def test_what_only_other_runs_have_recorded_is_no_column(runs):
+    runs = runs.assign(macs=[1 if row == "conv" else math.nan for row in runs["row"]])
+    assert "macs" in chosen(runs, ["*"]) and "macs" not in chosen(runs, ["lambda_*"])
+
+
 @pytest.mark.parametrize(
     ("patterns", "named"),
     [(["lamda_7"], "did you mean 'lambda_7'"), (["x*"], "finished are conv"), (["not_yet"], "no run of not_yet")],
