@@ -179,7 +179,8 @@ def check_notebooks(folder: Path) -> str:
     """Are the notebooks where the kit looks for them?"""
     found = len(list(folder.glob("[!.]*.ipynb")))
     if not found:
-        raise Broken(f"none in {folder}", "run lambdalab init FOLDER and cd FOLDER, or set LAMBDALAB_HOME to the course's folder")
+        remedy = "run lambdalab init FOLDER and cd FOLDER, or set LAMBDALAB_HOME to the course's folder"
+        raise Broken(f"none in {folder}", remedy)
     return f"{found} in {folder}"
 
 

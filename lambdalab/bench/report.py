@@ -133,8 +133,8 @@ def training_table(rows: list[Row]) -> Table:
 
 def training_markdown(rows: list[Row]) -> str:
     """The training benchmark in Markdown: a line a network and device, the original's way against ours."""
-    lines = ["| network | pictures, batch | device | ours [s / 1,000 pictures] | the original's way | time | peak memory |"]
-    lines.append("|---|---|---|--:|--:|--:|--:|")
+    columns = "network | pictures, batch | device | ours [s / 1,000 pictures] | the original's way | time | peak memory"
+    lines = [f"| {columns} |", "|---|---|---|--:|--:|--:|--:|"]
     for ours, theirs in zip(rows[::2], rows[1::2], strict=True):
         seconds = [f"{row['seconds_per_1000']:.3g}" for row in (ours, theirs)]
         time = f"{theirs['ratio']:.1f} ({theirs['ratio_low']:.1f} to {theirs['ratio_high']:.1f}) ×"
