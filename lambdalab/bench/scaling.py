@@ -115,14 +115,15 @@ def time_exponents(rows: list[Row]) -> dict[str, float]:
 def memory_ends(rows: list[Row], limit_mb: float) -> dict[str, float]:
     """By series, the side of the square picture whose step would need all of the limit.
 
-    The peaks of the two largest pictures that ran are prolonged as the power law through them; a series that did not
-    grow between them is left out.
+    The peaks of the two largest pictures that ran are prolonged as the power law through them. A series that grew by
+    less than their sides is left out: what was measured is not the pictures' memory, and its law would lead anywhere.
     """
     ends = {}
     for series, ran in _ran(rows).items():
         (side, peak), (larger, more) = ((row["side"], row["peak_mb"]) for row in ran[-2:])
-        if 0 < peak < more:
-            ends[series] = larger * (limit_mb / more) ** (1 / slope([side, larger], [peak, more]))
+        power = slope([side, larger], [peak, more]) if min(peak, more) > 0 else 0
+        if power >= 1:
+            ends[series] = larger * (limit_mb / more) ** (1 / power)
     return ends
 
 

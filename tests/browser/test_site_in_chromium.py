@@ -41,6 +41,7 @@ def switch_theme(page, theme: str) -> None:
     page.locator(".theme-switch-button:visible").first.click()
     page.locator(f".theme-change-button[data-mode={theme}]:visible").first.click()
     assert page.evaluate(THEME) == theme
+    page.wait_for_function("() => document.getAnimations().every(each => each.playState === 'finished')")
 
 
 def test_every_page_opens_on_a_phone_without_an_error_and_asks_no_host(page, site):
