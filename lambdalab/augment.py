@@ -77,7 +77,7 @@ class Augment:
                 f"crop can be 0 to {min(size) - 1}, cutout 0 to {min(size)}"
             )
         draws = self.draw(len(images), size, generator)
-        draws = Draws(*(drawn.to(images.device) for drawn in draws))
+        draws = Draws(*(drawn.to(images.device, non_blocking=True) for drawn in draws))
         if self.crop or self.flip:
             images = _crop_and_flip(images, draws, self.crop)
         return _cut_out(images, draws.hole, self.cutout) if self.cutout else images

@@ -11,7 +11,7 @@ from lambdalab.errors import UserError, did_you_mean
 from lambdalab.grouping import SEEDS, differing, short
 
 # These change what a run costs, and its result by rounding alone.
-ROUNDING = ("train.channels_last", "model.contraction", "device")
+ROUNDING = ("train.channels_last", "train.cuda_graphs", "model.contraction", "device")
 
 
 class Metric(NamedTuple):

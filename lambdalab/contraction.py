@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lambdalab import tiles, work
+from lambdalab import tiles, unfolded, work
 from lambdalab.cuts import Tiling
 from lambdalab.equations import position_lambda, relative_embeddings
 from lambdalab.work import Shape
@@ -133,13 +133,19 @@ _LIBRARY.define(f"position_term_gradients(Tensor grad, {_ARGUMENTS}) -> (Tensor,
 
 @torch.library.impl(_LIBRARY, "position_term", "CompositeExplicitAutograd")
 def _position_term(queries, values, embedding, *tiling):
-    return tiles.position_term(queries, values, embedding, planned(queries, values, embedding, Tiling(*tiling)))
+    tiling = planned(queries, values, embedding, Tiling(*tiling))
+    return way_of(tiling).position_term(queries, values, embedding, tiling)
 
 
 @torch.library.impl(_LIBRARY, "position_term_gradients", "CompositeExplicitAutograd")
 def _position_term_gradients(grad, queries, values, embedding, *tiling):
     tiling = planned(queries, values, embedding, Tiling(*tiling))
-    return tiles.position_term_gradients(grad, queries, values, embedding, tiling)
+    return way_of(tiling).position_term_gradients(grad, queries, values, embedding, tiling)
+
+
+def way_of(tiling: Tiling):
+    """The module that has the products of a tiling."""
+    return unfolded if tiling.share == "all" else tiles
 
 
 def planned(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tiling:

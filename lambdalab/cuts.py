@@ -11,8 +11,8 @@ class Tiling(NamedTuple):
 
     rows: int
     columns: int
-    share: str  # "pictures" or "rows": what the blocks of a tile are taken from
-    together: int
+    share: str  # what the blocks of a tile are taken from: "pictures", "rows", or "all": see ``unfolded``
+    together: int  # how many blocks; for "all" pictures
 
     def __str__(self) -> str:
         return f"{self.rows}×{self.columns}, {self.together} {self.share} together"

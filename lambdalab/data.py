@@ -86,7 +86,9 @@ class ImageData:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std`` as float32, for bytes (N, C, H, W) on any device."""
-        mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (self.mean, self.std))
+        # Copied without waiting for the GPU, which would stand idle until the next step has been prepared.
+        scale = torch.tensor((self.mean, self.std)).to(images.device, non_blocking=True)
+        mean, std = scale[:, :, None, None]
         return (images.float() / 255 - mean) / std
 
     def batches(

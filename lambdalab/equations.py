@@ -84,12 +84,12 @@ def relative_embeddings(table: Tensor, size: tuple[int, ...]) -> Tensor:
     """
     axes = [torch.arange(length, device=table.device) for length in size]
     position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(size))
-    scope = position.new_tensor(table.shape[2:])
-    offset = position.unsqueeze(0) - position.unsqueeze(1) + scope // 2
-    inside = ((offset >= 0) & (offset < scope)).all(dim=-1)
-    index = torch.zeros_like(offset[..., 0])
+    offset = position.unsqueeze(0) - position.unsqueeze(1)
+    inside, index = torch.ones_like(offset[..., 0], dtype=torch.bool), torch.zeros_like(offset[..., 0])
     for axis, length in enumerate(table.shape[2:]):
-        index = index * length + offset[..., axis]
+        entry = offset[..., axis] + length // 2
+        inside &= (entry >= 0) & (entry < length)
+        index = index * length + entry
     # One more column, of zeros, stands for everything outside the table.
     padded = F.pad(table.flatten(2), (0, 1))
     index = index.masked_fill(~inside, padded.shape[2] - 1)

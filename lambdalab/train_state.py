@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lambdalab.errors import UserError
+from lambdalab.graphs import RecordedModel
 from lambdalab.processes import Processes
 from lambdalab.recipe import TrainConfig, learning_rate
 
@@ -39,6 +40,7 @@ class TrainState:
         self.ema = copy.deepcopy(model) if config.ema_decay else None
         self.accelerator = make_accelerator(device, config.precision)
         self.optimizer = self.accelerator.prepare(make_optimizer(config, model.parameters()))
+        self.forward = self._recorded() if config.cuda_graphs and device.type == "cuda" else self.model
         self.epoch = self.step = 0  # epochs done; steps done in the epoch under way
         self.seconds = self.cpu_seconds = 0.0  # of the epoch under way: by the clock; of the processor, all threads
         wide = torch.float64 if device.type == "cpu" else torch.float32
@@ -51,6 +53,14 @@ class TrainState:
         """The model whose accuracy counts: the average, if there is one."""
         return self.model if self.ema is None else self.ema
 
+    def _recorded(self) -> RecordedModel | nn.Module:
+        """The model as recorded passes; several processes talk to each other in theirs, which cannot be recorded."""
+        from accelerate.utils import AutocastKwargs
+
+        if self.processes.count > 1:
+            return self.model
+        return RecordedModel(self.model, lambda: self.accelerator.autocast(AutocastKwargs(cache_enabled=False)))
+
     def train_step(self, images: Tensor, labels: Tensor) -> None:
         """Take one step of the optimiser on a batch of normalised pictures, the whole batch in every process."""
         self.model.train()
@@ -61,7 +71,7 @@ class TrainState:
             group["lr"] = learning_rate(self.config, self.epoch + self.step / self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
-            logits = self.model(images)
+            logits = self.forward(images)
             loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
         self.accelerator.backward(loss * (len(labels) / whole))
         self.processes.sum_gradients(self.model)
@@ -71,7 +81,7 @@ class TrainState:
         if self.ema is not None:
             update_average(self.ema, self.model, self.config.ema_decay)
         correct = (logits.argmax(dim=1) == labels).sum()
-        counted = torch.stack([loss.detach() * len(labels), correct, correct.new_tensor(len(labels))])
+        counted = torch.stack([loss.detach() * len(labels), correct, torch.full_like(correct, len(labels))])
         self.totals += self.processes.sum(counted)
         self.step += 1
 

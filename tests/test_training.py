@@ -132,10 +132,11 @@ def test_learns_in_every_precision(digits, optimizer, precision):
     assert result.history[-1]["train_loss"] < 0.5 * result.history[0]["train_loss"]
 
 
-def test_channels_last_gives_the_same_function(digits):
+@pytest.mark.parametrize("option", ["channels_last", "cuda_graphs"])
+def test_what_is_for_speed_gives_the_same_function(digits, option):
     data, config = few(digits, 64), TrainConfig(epochs=1, batch_size=32, device="cpu")
     one = fit(tiny(), data, config, progress=False)
-    two = fit(tiny(), data, replace(config, channels_last=True), progress=False)
+    two = fit(tiny(), data, replace(config, **{option: True}), progress=False)
     assert two.history[0]["train_loss"] == pytest.approx(one.history[0]["train_loss"], rel=1e-3)
 
 
@@ -168,6 +169,25 @@ def test_gpu_learns_and_resumes(digits, precision, tmp_path):
     assert not fit(tiny(), data, config, out=tmp_path, stop_after=0, progress=False).finished
     result = fit(tiny(), data, config, out=tmp_path, progress=False)
     assert result.finished and result.history[-1]["train_top1"] > 0.8
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_steps_are_the_plain_ones(digits, precision):
+    """Batches of 24, 23 and 23 pictures: two shapes, each recorded once, and replayed in the second epoch."""
+    data, found = few(digits, 70), []
+    plain = TrainConfig(epochs=2, batch_size=32, lr=0.05, precision=precision, **{**PLAIN, "device": "cuda"})
+    for config in (plain, replace(plain, cuda_graphs=True)):
+        model = tiny()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            history = fit(model, data, config, progress=False).history
+        found.append(([row["train_loss"] for row in history], model.state_dict()))
+    (losses, one), (recorded_losses, two) = found
+    tolerance = {"fp32": 1e-4, "bf16": 3e-2}[precision]
+    assert recorded_losses == pytest.approx(losses, rel=tolerance)
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.allclose(one[name].double(), two[name].double(), rtol=tolerance, atol=tolerance), name
 
 
 def test_state_of_a_custom_model(digits, tmp_path):

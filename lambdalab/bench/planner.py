@@ -34,6 +34,7 @@ def random_shapes(count: int, seed: int, device: str = "cpu") -> list[Shape]:
             dim_u=draw.choice([1, 1, 2, 3, 4]),
             window=(min(scope, 2 * height - 1), min(scope, 2 * width - 1)),
             device=device,
+            dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # what each trains in
             training=draw.random() < 0.5,
         )
         work = shape.batch * height * width * shape.window[0] * shape.window[1] * shape.dim_u
@@ -78,14 +79,14 @@ class PlannerBench:
 
 def step_of(shape: Shape, way: Choice, passes: int) -> Callable[[], None]:
     """Return so many passes of the position term in one order."""
-    options = {"device": shape.device, "requires_grad": shape.training}
+    options = {"device": shape.device, "dtype": shape.dtype, "requires_grad": shape.training}
     pixels = shape.batch, shape.height, shape.width
     inputs = (
         torch.randn(*pixels, shape.heads, shape.dim_k, **options),
         torch.randn(*pixels, shape.dim_u, shape.dim_v, **options),
         torch.randn(shape.dim_k, shape.dim_u, *shape.window, **options),
     )
-    grad = torch.randn(*pixels, shape.heads, shape.dim_v, device=shape.device)
+    grad = torch.randn(*pixels, shape.heads, shape.dim_v, device=shape.device, dtype=shape.dtype)
 
     def step() -> None:
         for _ in range(passes):

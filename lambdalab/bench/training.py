@@ -124,7 +124,8 @@ def make_loop(side: str, case: Case, device: str = "cpu", workers: int = 0) -> L
 def _our_loop(network: nn.Module, data: ImageData, case: Case, device: str) -> Loop:
     precision = "bf16" if torch.device(device).type == "cuda" else "fp32"
     shape = {"batch_size": case.batch, "crop": case.crop, "flip": True, "clip_norm": 2.0, "warmup_epochs": 0}
-    config = TrainConfig(**shape, weight_decay=5e-4, channels_last=True, precision=precision, device=device)
+    fast = {"channels_last": True, "cuda_graphs": True, "precision": precision}
+    config = TrainConfig(**shape, **fast, weight_decay=5e-4, device=device)
     state = TrainState(network, config, torch.device(device), case.steps)
     data, augment, epochs = data.to(device), Augment(crop=config.crop, flip=config.flip), count()
 
