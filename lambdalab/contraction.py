@@ -145,6 +145,10 @@ def _position_term_gradients(grad, queries, values, embedding, *tiling):
 
 def way_of(tiling: Tiling):
     """The module that has the products of a tiling."""
+    if tiling.share == "kernel":
+        from lambdalab import kernels
+
+        return kernels
     return unfolded if tiling.share == "all" else tiles
 
 

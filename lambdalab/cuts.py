@@ -11,11 +11,16 @@ class Tiling(NamedTuple):
 
     rows: int
     columns: int
-    share: str  # what the blocks of a tile are taken from: "pictures", "rows", or "all": see ``unfolded``
+    share: str  # what the blocks of a tile are taken from: "pictures", "rows", "all" (``unfolded``), "kernel"
     together: int  # how many blocks; for "all" pictures
 
     def __str__(self) -> str:
+        if self.share == "kernel":
+            return "in a kernel"
         return f"{self.rows}×{self.columns}, {self.together} {self.share} together"
+
+
+KERNEL = Tiling(1, 1, "kernel", 1)  # no tiles: ``kernels`` keeps the map in registers
 
 
 class Strip(NamedTuple):

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import torch
 
 from lambdalab import cuts
-from lambdalab.cuts import Tiling
+from lambdalab.cuts import KERNEL, Tiling
 
 MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
@@ -126,6 +127,25 @@ def _blocks_of_a_picture(shape: Shape, tiling: Tiling) -> int:
     return -(-shape.height // tiling.rows) * -(-shape.width // tiling.columns)
 
 
+def count_kernel(shape: Shape) -> tuple[Work, int]:
+    """Work of the kernel, by the rows of 32 entries that a pixel's window has; it needs no memory."""
+    rows = shape.batch * shape.height * shape.width * shape.window[0] * -(-shape.window[1] * shape.dim_u // 32)
+    work = Work({"kernel": 1, "kernel rows": rows, "kernel a·V": rows * -(-shape.dim_v // 16)})
+    if shape.training:
+        work += Work({f"{unit}, back": amount for unit, amount in work.items()})
+    return work, 0
+
+
+def kernel_fits(shape: Shape) -> bool:
+    """Whether there is a kernel, and a row of the window fits its registers; it would round float32."""
+    half = shape.dtype in (torch.bfloat16, torch.float16)
+    across = shape.window[1] * max(shape.dim_u, shape.heads)
+    channels = max(shape.heads * max(shape.dim_k, shape.dim_v), shape.dim_u * shape.dim_v)
+    small = shape.heads <= 16 and shape.dim_k <= 64 and across <= 128
+    small = small and shape.batch * shape.height * shape.width * channels < 2**31  # its indices are 32 bits
+    return shape.device == "cuda" and half and small and find_spec("triton") is not None
+
+
 def block_window(shape: Shape, tiling: Tiling) -> int:
     """Pixels of the window that a block sees, as it is copied out."""
     return prod(side + r - 1 for side, r in zip(tiling[:2], shape.window, strict=True))
@@ -212,6 +232,8 @@ def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, .
                 (tiling, *count_tiles(shape, tiling), block_bytes(shape, tiling) <= tile_bytes)
                 for tiling in tilings(shape, order, tile_bytes)
             ]
+        if order == "banded" and kernel_fits(shape):
+            ways.append((KERNEL, *count_kernel(shape), True))
         priced = [
             Choice(order, tiling, work, memory, price(work, shape.device), fits) for tiling, work, memory, fits in ways
         ]
