@@ -2,11 +2,11 @@
 
     y_n = Σ_m a_nm V_m,  a_nm = q_n·E_{m−n}
 
-A program has one pixel. Row by row of its window it multiplies the pixel's h queries with the row's embeddings, one
-small product of tensor cores, and what comes out with the row's values, another: the map stays in registers, and what
-is read again by neighbours is read from the caches. From memory come q, V and dy once each, n·h·k + 2·n·u·v numbers.
-In the backward pass the map is computed anew, in one kernel for each gradient, so that none has to add up into memory
-that others write: for dV a program has a pixel of the context, and looks back at the queries that see it.
+A program has P pixels side by side, one or a few. Row by row of their window it multiplies their h queries with the
+row's embeddings, a small product of tensor cores, and what comes out with the row's values, another: the map stays in
+registers, and what neighbours read again comes from the caches. In the backward pass the map is computed anew, in one
+kernel for each gradient, so that none adds to memory that others write: for dV a program has pixels of the context,
+and looks back at the queries that see them.
 """
 
 import torch
@@ -16,28 +16,32 @@ from torch import Tensor
 
 from lambdalab.cuts import Tiling
 
-PIXELS = 256  # whose gradients of E a program adds up
+GROUPS = 128  # of P pixels, whose gradients of E a program adds up
+# Measured on an H200 to be the quickest: at most so many pixels side by side, for dV too, and channels of dV at once.
+BESIDE, BESIDE_BACK, CHANNELS_BACK = 2, 1, 32
+STAGES, STAGES_BACK = 1, 1  # one: embeddings and windows are read through the first cache, which has most of them
 
 
 def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tensor:
     """Return y_n = Σ_m (q_n·E_{m−n}) V_m for the offsets m − n in the embedding's window.
 
-    Multiply-adds: n·r·⌈r·u⌉·16·(k + v), with r·u and h rounded up to the tiles of tensor cores. Memory: the result.
+    Multiply-adds: n·m·u·h·(k + v), with m the window's pixels, and what it takes to fill the tiles of tensor cores.
+    Memory: none but the result.
 
     Args:
         queries: (b, H, W, h, k).
         values: (b, H, W, u, v).
         embedding: (k, u, r_y, r_x), odd.
-        tiling: ignored; every pixel is a tile.
+        tiling: ignored.
 
     Returns:
         (b, H, W, h, v).
     """
     queries, values, table = queries.contiguous(), values.contiguous(), _table(embedding)
     y = queries.new_empty(*queries.shape[:4], values.shape[4])
-    sizes, blocks = _sizes(queries, values, embedding)
-    grid = queries[..., 0, 0].numel(), triton.cdiv(values.shape[4], blocks["V"])
-    _forward[grid](queries, values, table, y, *sizes, **blocks, num_warps=_warps(blocks))
+    sizes, blocks = _sizes(queries, values, embedding), _blocks(queries, values, embedding)
+    grid = _groups(queries, blocks["P"]), triton.cdiv(values.shape[4], blocks["V"])
+    _forward[grid](queries, values, table, y, **sizes, **blocks, num_warps=_warps(blocks), num_stages=STAGES)
     return y
 
 
@@ -47,21 +51,22 @@ def position_term_gradients(
     """Return the gradients with respect to queries, values and embedding; the map is computed anew."""
     grad, queries, values, table = grad.contiguous(), queries.contiguous(), values.contiguous(), _table(embedding)
     grad_q, grad_v = torch.empty_like(queries), torch.empty_like(values)
-    sizes, blocks = _sizes(queries, values, embedding)
-    pixels, (k, u, r_y, r_x) = queries[..., 0, 0].numel(), embedding.shape
-    chunks = triton.cdiv(pixels, PIXELS)
-    parts = grad.new_empty(chunks, r_y, r_x * u, k, dtype=torch.float32)
-    _queries_gradient[pixels,](grad, values, table, grad_q, *sizes, **blocks, num_warps=_warps(blocks))
-    _embedding_gradient[r_y, chunks](
-        grad, queries, values, parts, pixels, *sizes, PIXELS=PIXELS, **blocks, num_warps=_warps(blocks)
-    )
-    back = {"D": _power(r_x, 1), "U": _power(u, 1), "JQ": _power(r_x * queries.shape[3])}
-    wide = max(16 // (back["D"] * back["U"]), 1)  # a tensor core's tile has 16 rows at least
-    back["D"] *= wide
-    _values_gradient[pixels, triton.cdiv(values.shape[4], blocks["V"])](
-        grad, queries, table, grad_v, *sizes, K=blocks["K"], V=blocks["V"], **back, num_warps=_back_warps(back)
-    )
-    grad_e = parts.sum(0).view(r_y, r_x, u, k).permute(3, 2, 0, 1)
+    sizes, blocks = _sizes(queries, values, embedding), _blocks(queries, values, embedding)
+    groups, warps = _groups(queries, blocks["P"]), _warps(blocks)
+    _queries_gradient[groups,](grad, values, table, grad_q, **sizes, **blocks, num_warps=warps, num_stages=STAGES)
+
+    k, u, r_y, r_x = embedding.shape
+    chunks = triton.cdiv(groups, GROUPS)
+    parts = grad.new_zeros(chunks, blocks["P"], r_y, r_x * u, k, dtype=torch.float32)
+    grid = r_y, chunks
+    options = {**sizes, **blocks, "num_warps": warps, "num_stages": STAGES}
+    _embedding_gradient[grid](grad, queries, values, parts, groups, GROUPS=GROUPS, **options)
+    grad_e = parts.sum((0, 1)).view(r_y, r_x, u, k).permute(3, 2, 0, 1)
+
+    back = _blocks_back(queries, values, embedding)
+    grid = _groups(queries, back["P"]), triton.cdiv(values.shape[4], back["V"])
+    warps = 1 if back["D"] * back["U"] * back["JQ"] <= 1024 else 4
+    _values_gradient[grid](grad, queries, table, grad_v, **sizes, **back, num_warps=warps, num_stages=STAGES_BACK)
     return grad_q, grad_v, grad_e.to(embedding.dtype)
 
 
@@ -71,35 +76,91 @@ def _table(embedding: Tensor) -> Tensor:
 
 
 def _power(number: int, least: int = 16) -> int:
+    """The next power of 2; a side of a tensor core's tile is 16."""
     return max(least, triton.next_power_of_2(number))
 
 
-def _sizes(queries: Tensor, values: Tensor, embedding: Tensor) -> tuple[tuple[int, ...], dict[str, int]]:
-    """The numbers that all kernels take, and their blocks."""
-    (_, height, width, h, k), (u, v) = queries.shape, values.shape[3:]
-    r_y, r_x = embedding.shape[2:]
-    blocks = {"K": _power(k), "HEADS": _power(h), "J": _power(r_x * u), "V": min(64, _power(v))}
-    return (height, width, h, k, u, v, r_y, r_x), blocks
+def _sizes(queries: Tensor, values: Tensor, embedding: Tensor) -> dict[str, int]:
+    """The numbers that all kernels are compiled for."""
+    (_, height, width, h, k), (u, v), (r_y, r_x) = queries.shape, values.shape[3:], embedding.shape[2:]
+    return {"height": height, "width": width, "h": h, "k": k, "u": u, "v": v, "r_y": r_y, "r_x": r_x}
+
+
+def _beside(r_x: int, each: int, most: int, width: int) -> int:
+    """How many pixels fit into the tile that one needs, with ``each`` entries for each column of their window."""
+    sizes = [p for p in (1, 2, 4, 8) if p <= min(most, width) and _power((p + r_x - 1) * each) == _power(r_x * each)]
+    return sizes[-1]
+
+
+def _blocks(queries: Tensor, values: Tensor, embedding: Tensor) -> dict[str, int]:
+    """The sides of the tiles: P pixels, ROWS of queries, J entries of a window's row, K and V channels."""
+    (_, _, width, h, k), (u, v), r_x = queries.shape, values.shape[3:], embedding.shape[3]
+    pixels = _beside(r_x, u, min(BESIDE, max(1, 16 // h)), width)
+    return {"P": pixels, "ROWS": 16, "J": _power(r_x * u), "K": _power(k), "V": min(64, _power(v))}
+
+
+def _blocks_back(queries: Tensor, values: Tensor, embedding: Tensor) -> dict[str, int]:
+    """The same for dV: U copies of D offsets, JQ queries of a window's row."""
+    (_, _, width, h, k), (u, v), r_x = queries.shape, values.shape[3:], embedding.shape[3]
+    copies, offsets = _power(u, 1), _power(r_x, 1)
+    offsets *= max(1, 16 // (copies * offsets))
+    shape = {"P": _beside(r_x, h, BESIDE_BACK, width), "JQ": _power(r_x * h), "U": copies, "D": offsets}
+    return {**shape, "K": _power(k), "V": min(CHANNELS_BACK, _power(v))}
+
+
+def _groups(queries: Tensor, pixels: int) -> int:
+    """Programs for all pixels: in a row ⌈W/P⌉."""
+    b, height, width = queries.shape[:3]
+    return b * height * triton.cdiv(width, pixels)
 
 
 def _warps(blocks: dict[str, int]) -> int:
     return 1 if blocks["J"] * max(blocks["K"], blocks["V"]) <= 2048 else 4
 
 
-def _back_warps(back: dict[str, int]) -> int:
-    return 1 if back["D"] * back["U"] * back["JQ"] <= 1024 else 4
+@triton.jit
+def _group(group, height: tl.constexpr, width: tl.constexpr, P: tl.constexpr):
+    """A group's first pixel, counted through all pictures, and its column and row."""
+    across: tl.constexpr = (width + P - 1) // P
+    x, line = group % across * P, group // across
+    return line * width + x, x, line % height
 
 
 @triton.jit
 def _seen(
     x, row, dy, j,
-    height: tl.constexpr, width: tl.constexpr, u: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
+    height: tl.constexpr, width: tl.constexpr, each: tl.constexpr,
+    r_y: tl.constexpr, r_x: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """Of a window's row dy: where its context begins, counted from the pixel, and which of its entries j there are."""
-    column, line = x - r_x // 2 + j // u, row + dy - r_y // 2
-    entries = tl.where((line >= 0) & (line < height), r_x * u, 0)
-    there = (j < entries) & (column >= 0) & (column < width)
-    return ((dy - r_y // 2) * width - r_x // 2) * u, there
+    """Which entries j there are of row dy of a group's window, ``each`` for each column."""
+    column, line = x - r_x // 2 + j // each, row + dy - r_y // 2
+    entries = tl.where((line >= 0) & (line < height), (P + r_x - 1) * each, 0)
+    return (j < entries) & (column >= 0) & (column < width)
+
+
+@triton.jit
+def _own(r, x, width: tl.constexpr, h: tl.constexpr, P: tl.constexpr):
+    """Which rows r are queries of the group, h for each pixel."""
+    return (r < h * P) & (r // h < width - x)
+
+
+# One product with all embeddings would need other ones for each of the P pixels: an entry j of the window is at another
+# offset from each. So depth is repeated, (pixel, k), and a query is zero but at its own pixel's.
+
+
+@triton.jit
+def _queries(q, n, own, r, deep, h: tl.constexpr, k: tl.constexpr, K: tl.constexpr):
+    """A group's queries, by rows r and repeated depth, in the axes' order."""
+    mine = own & (r // h == deep // K) & (deep % K < k)
+    return tl.load(q + (n * h + r) * k + deep % K, mask=mine, other=0.0)
+
+
+@triton.jit
+def _embeddings(e, dy, j, deep, k: tl.constexpr, u: tl.constexpr, r_x: tl.constexpr, K: tl.constexpr):
+    """Row dy of the embeddings, by entries j of the group's window and repeated depth, in the axes' order."""
+    entry = j - deep // K * u
+    known = (entry >= 0) & (entry < r_x * u) & (deep % K < k)
+    return tl.load(e + (dy * r_x * u + entry) * k + deep % K, mask=known, other=0.0)
 
 
 @triton.jit
@@ -107,39 +168,41 @@ def _forward(
     q, v_, e, y,
     height: tl.constexpr, width: tl.constexpr, h: tl.constexpr, k: tl.constexpr,
     u: tl.constexpr, v: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
-    K: tl.constexpr, HEADS: tl.constexpr, J: tl.constexpr, V: tl.constexpr,
+    P: tl.constexpr, ROWS: tl.constexpr, J: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
 ):  # fmt: skip
-    n = tl.program_id(0)
-    x, row = n % width, n // width % height
-    heads, depth, j = tl.arange(0, HEADS), tl.arange(0, K), tl.arange(0, J)
+    n, x, row = _group(tl.program_id(0), height, width, P)
+    r, j, deep = tl.arange(0, ROWS), tl.arange(0, J), tl.arange(0, P * K)
     out = tl.program_id(1) * V + tl.arange(0, V)
-    own = (heads[:, None] < h) & (depth[None, :] < k)
-    queries = tl.load(q + (n * h + heads[:, None]) * k + depth[None, :], mask=own, other=0.0)
-    total = tl.zeros((HEADS, V), dtype=tl.float32)
+    own = _own(r, x, width, h, P)
+    queries = _queries(q, n, own[:, None], r[:, None], deep[None, :], h, k, K)
+    total = tl.zeros((ROWS, V), dtype=tl.float32)
     for dy in range(0, r_y):
-        first, there = _seen(x, row, dy, j, height, width, u, r_y, r_x)
-        known = (j[None, :] < r_x * u) & (depth[:, None] < k)
-        rows = tl.load(e + (dy * r_x * u + j[None, :]) * k + depth[:, None], mask=known, other=0.0)
-        signed_map = tl.dot(queries, rows)
-        where = v_ + (n * u + first + j[:, None]) * v + out[None, :]
+        signed_map = tl.dot(queries, _embeddings(e, dy, j[None, :], deep[:, None], k, u, r_x, K))
+        there = _seen(x, row, dy, j, height, width, u, r_y, r_x, P)
+        first = (n + (dy - r_y // 2) * width - r_x // 2) * u
+        where = v_ + (first + j[:, None]) * v + out[None, :]
         context = tl.load(where, mask=there[:, None] & (out[None, :] < v), other=0.0)
-        total += tl.dot(signed_map.to(context.dtype), context)
-    tl.store(y + (n * h + heads[:, None]) * v + out[None, :], total, mask=(heads[:, None] < h) & (out[None, :] < v))
+        total = tl.dot(signed_map.to(context.dtype), context, total)
+    tl.store(y + (n * h + r[:, None]) * v + out[None, :], total, mask=own[:, None] & (out[None, :] < v))
 
 
 @triton.jit
 def _map_gradient(
-    grad, v_, n, first, there, heads, j,
-    h: tl.constexpr, u: tl.constexpr, v: tl.constexpr, HEADS: tl.constexpr, J: tl.constexpr, V: tl.constexpr,
+    grad, v_, n, x, row, dy, own, r, j,
+    height: tl.constexpr, width: tl.constexpr, h: tl.constexpr, k: tl.constexpr,
+    u: tl.constexpr, v: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
+    P: tl.constexpr, ROWS: tl.constexpr, J: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
 ):  # fmt: skip
-    """da = dy Vᵀ for a pixel and a row of its window, (HEADS, J)."""
-    total = tl.zeros((HEADS, J), dtype=tl.float32)
+    """da = dy Vᵀ for a group and row dy of its window, (ROWS, J)."""
+    there = _seen(x, row, dy, j, height, width, u, r_y, r_x, P)
+    first = (n + (dy - r_y // 2) * width - r_x // 2) * u
+    total = tl.zeros((ROWS, J), dtype=tl.float32)
     for begin in range(0, v, V):
         out = begin + tl.arange(0, V)
-        own = (heads[:, None] < h) & (out[None, :] < v)
-        dy = tl.load(grad + (n * h + heads[:, None]) * v + out[None, :], mask=own, other=0.0)
-        where = v_ + (n * u + first + j[None, :]) * v + out[:, None]
-        total += tl.dot(dy, tl.load(where, mask=there[None, :] & (out[:, None] < v), other=0.0))
+        where = grad + (n * h + r[:, None]) * v + out[None, :]
+        d_y = tl.load(where, mask=own[:, None] & (out[None, :] < v), other=0.0)
+        where = v_ + (first + j[None, :]) * v + out[:, None]
+        total = tl.dot(d_y, tl.load(where, mask=there[None, :] & (out[:, None] < v), other=0.0), total)
     return total
 
 
@@ -148,44 +211,41 @@ def _queries_gradient(
     grad, v_, e, grad_q,
     height: tl.constexpr, width: tl.constexpr, h: tl.constexpr, k: tl.constexpr,
     u: tl.constexpr, v: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
-    K: tl.constexpr, HEADS: tl.constexpr, J: tl.constexpr, V: tl.constexpr,
+    P: tl.constexpr, ROWS: tl.constexpr, J: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
 ):  # fmt: skip
     """dq = da Eᵀ."""
-    n = tl.program_id(0)
-    x, row = n % width, n // width % height
-    heads, depth, j = tl.arange(0, HEADS), tl.arange(0, K), tl.arange(0, J)
-    total = tl.zeros((HEADS, K), dtype=tl.float32)
+    n, x, row = _group(tl.program_id(0), height, width, P)
+    r, j, deep = tl.arange(0, ROWS), tl.arange(0, J), tl.arange(0, P * K)
+    own = _own(r, x, width, h, P)
+    total = tl.zeros((ROWS, P * K), dtype=tl.float32)
     for dy in range(0, r_y):
-        first, there = _seen(x, row, dy, j, height, width, u, r_y, r_x)
-        d_map = _map_gradient(grad, v_, n, first, there, heads, j, h, u, v, HEADS, J, V)
-        known = (j[:, None] < r_x * u) & (depth[None, :] < k)
-        rows = tl.load(e + (dy * r_x * u + j[:, None]) * k + depth[None, :], mask=known, other=0.0)
-        total += tl.dot(d_map.to(rows.dtype), rows)
-    own = (heads[:, None] < h) & (depth[None, :] < k)
-    tl.store(grad_q + (n * h + heads[:, None]) * k + depth[None, :], total, mask=own)
+        d_map = _map_gradient(grad, v_, n, x, row, dy, own, r, j, height, width, h, k, u, v, r_y, r_x, P, ROWS, J, K, V)
+        rows = _embeddings(e, dy, j[:, None], deep[None, :], k, u, r_x, K)
+        total = tl.dot(d_map.to(rows.dtype), rows, total)
+    mine = own[:, None] & (r[:, None] // h == deep[None, :] // K) & (deep[None, :] % K < k)
+    tl.store(grad_q + (n * h + r[:, None]) * k + deep[None, :] % K, total, mask=mine)
 
 
 @triton.jit
 def _embedding_gradient(
-    grad, q, v_, parts, pixels,
+    grad, q, v_, parts, groups,
     height: tl.constexpr, width: tl.constexpr, h: tl.constexpr, k: tl.constexpr,
     u: tl.constexpr, v: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
-    PIXELS: tl.constexpr,
-    K: tl.constexpr, HEADS: tl.constexpr, J: tl.constexpr, V: tl.constexpr,
+    GROUPS: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, J: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
 ):  # fmt: skip
-    """dE = daᵀ q for a row of the window, over ``PIXELS`` pixels."""
+    """dE = daᵀ q for row dy of the window, over ``GROUPS`` groups."""
     dy, chunk = tl.program_id(0), tl.program_id(1)
-    heads, depth, j = tl.arange(0, HEADS), tl.arange(0, K), tl.arange(0, J)
-    total = tl.zeros((K, J), dtype=tl.float32)
-    for n in range(chunk * PIXELS, min(pixels, (chunk + 1) * PIXELS)):
-        x, row = n % width, n // width % height
-        first, there = _seen(x, row, dy, j, height, width, u, r_y, r_x)
-        d_map = _map_gradient(grad, v_, n, first, there, heads, j, h, u, v, HEADS, J, V)
-        own = (heads[None, :] < h) & (depth[:, None] < k)
-        queries = tl.load(q + (n * h + heads[None, :]) * k + depth[:, None], mask=own, other=0.0)
-        total += tl.dot(queries, d_map.to(queries.dtype))
-    where = parts + ((chunk * r_y + dy) * r_x * u + j[None, :]) * k + depth[:, None]
-    tl.store(where, total, mask=(j[None, :] < r_x * u) & (depth[:, None] < k))
+    r, j, deep = tl.arange(0, ROWS), tl.arange(0, J), tl.arange(0, P * K)
+    total = tl.zeros((P * K, J), dtype=tl.float32)
+    for group in range(chunk * GROUPS, min(groups, (chunk + 1) * GROUPS)):
+        n, x, row = _group(group, height, width, P)
+        own = _own(r, x, width, h, P)
+        d_map = _map_gradient(grad, v_, n, x, row, dy, own, r, j, height, width, h, k, u, v, r_y, r_x, P, ROWS, J, K, V)
+        queries = _queries(q, n, own[None, :], r[None, :], deep[:, None], h, k, K)
+        total = tl.dot(queries, d_map.to(queries.dtype), total)
+    place, entry = deep[:, None] // K, j[None, :] - deep[:, None] // K * u
+    where = parts + (((chunk * P + place) * r_y + dy) * r_x * u + entry) * k + deep[:, None] % K
+    tl.store(where, total, mask=(entry >= 0) & (entry < r_x * u) & (deep[:, None] % K < k))
 
 
 @triton.jit
@@ -193,35 +253,31 @@ def _values_gradient(
     grad, q, e, grad_v,
     height: tl.constexpr, width: tl.constexpr, h: tl.constexpr, k: tl.constexpr,
     u: tl.constexpr, v: tl.constexpr, r_y: tl.constexpr, r_x: tl.constexpr,
-    K: tl.constexpr, V: tl.constexpr, D: tl.constexpr, U: tl.constexpr, JQ: tl.constexpr,
+    P: tl.constexpr, JQ: tl.constexpr, U: tl.constexpr, D: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
 ):  # fmt: skip
-    """dV_m = Σ_n a_nm dy_n, for a pixel m, over the pixels n that see it.
+    """dV_m = Σ_n a_nm dy_n, for a group of pixels m, over the pixels n that see them.
 
-    A product of the row's queries with all embeddings of a row of the window has what is wanted on a diagonal: the
+    A product of a row's queries with all embeddings of a row of the window has what is wanted on a diagonal: the
     query's column and the offset must add up to m's. The rest is set to zero before the second product.
     """
-    m = tl.program_id(0)
-    x, row = m % width, m // width % height
-    depth, j, jq = tl.arange(0, K), tl.arange(0, U * D), tl.arange(0, JQ)
+    m, x, row = _group(tl.program_id(0), height, width, P)
+    depth, j, jq = tl.arange(0, K), tl.arange(0, P * U * D), tl.arange(0, JQ)
     out = tl.program_id(1) * V + tl.arange(0, V)
-    copy, dx = j // D, j % D
-    column = x - r_x // 2 + jq // h
-    total = tl.zeros((U * D, V), dtype=tl.float32)
+    place, copy, dx = j // (U * D), j // D % U, j % D
+    known = ((copy < u) & (dx < r_x))[:, None] & (depth[None, :] < k)
+    wanted = dx[:, None] + jq[None, :] // h == r_x - 1 + place[:, None]
+    total = tl.zeros((P * U * D, V), dtype=tl.float32)
     for dy in range(0, r_y):
-        line = row - dy + r_y // 2
-        entries = tl.where((line >= 0) & (line < height), r_x * h, 0)
-        there = (jq < entries) & (column >= 0) & (column < width)
-        first = (m + (r_y // 2 - dy) * width - r_x // 2) * h
-        known = (copy[:, None] < u) & (dx[:, None] < r_x) & (depth[None, :] < k)
         rows = tl.load(e + ((dy * r_x + dx[:, None]) * u + copy[:, None]) * k + depth[None, :], mask=known, other=0.0)
-        own = there[None, :] & (depth[:, None] < k)
-        queries = tl.load(q + (first + jq[None, :]) * k + depth[:, None], mask=own, other=0.0)
-        signed_map = tl.dot(rows, queries)
-        signed_map = tl.where(dx[:, None] + jq[None, :] // h == r_x - 1, signed_map, 0.0)
+        there = _seen(x, row, r_y - 1 - dy, jq, height, width, h, r_y, r_x, P)
+        first = (m + (r_y // 2 - dy) * width - r_x // 2) * h
+        seeing = there[None, :] & (depth[:, None] < k)
+        queries = tl.load(q + (first + jq[None, :]) * k + depth[:, None], mask=seeing, other=0.0)
+        signed_map = tl.where(wanted, tl.dot(rows, queries), 0.0)
         where = grad + (first + jq[:, None]) * v + out[None, :]
-        dy_row = tl.load(where, mask=there[:, None] & (out[None, :] < v), other=0.0)
-        total += tl.dot(signed_map.to(dy_row.dtype), dy_row)
-    summed = tl.sum(tl.reshape(total, (U, D, V)), axis=1)
-    copies = tl.arange(0, U)
-    where = grad_v + (m * u + copies[:, None]) * v + out[None, :]
-    tl.store(where, summed, mask=(copies[:, None] < u) & (out[None, :] < v))
+        d_y = tl.load(where, mask=there[:, None] & (out[None, :] < v), other=0.0)
+        total = tl.dot(signed_map.to(d_y.dtype), d_y, total)
+    summed = tl.sum(tl.reshape(total, (P * U, D, V)), axis=1)
+    line = tl.arange(0, P * U)[:, None]
+    there = (line % U < u) & (line // U < width - x) & (out[None, :] < v)
+    tl.store(grad_v + ((m + line // U) * u + line % U) * v + out[None, :], summed, mask=there)
