@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lambdalab import tiles, unfolded, work
+from lambdalab import cuts, tiles, work
 from lambdalab.cuts import Tiling
 from lambdalab.equations import position_lambda, relative_embeddings
 from lambdalab.work import Shape
@@ -134,22 +134,22 @@ _LIBRARY.define(f"position_term_gradients(Tensor grad, {_ARGUMENTS}) -> (Tensor,
 @torch.library.impl(_LIBRARY, "position_term", "CompositeExplicitAutograd")
 def _position_term(queries, values, embedding, *tiling):
     tiling = planned(queries, values, embedding, Tiling(*tiling))
-    return way_of(tiling).position_term(queries, values, embedding, tiling)
+    return products_of(tiling).position_term(queries, values, embedding, tiling)
 
 
 @torch.library.impl(_LIBRARY, "position_term_gradients", "CompositeExplicitAutograd")
 def _position_term_gradients(grad, queries, values, embedding, *tiling):
     tiling = planned(queries, values, embedding, Tiling(*tiling))
-    return way_of(tiling).position_term_gradients(grad, queries, values, embedding, tiling)
+    return products_of(tiling).position_term_gradients(grad, queries, values, embedding, tiling)
 
 
-def way_of(tiling: Tiling):
+def products_of(tiling: Tiling):
     """The module that has the products of a tiling."""
-    if tiling.share == "kernel":
-        from lambdalab import kernels
+    if tiling != cuts.KERNEL:
+        return tiles
+    from lambdalab import kernels  # here, because Triton takes a while to load and is not everywhere
 
-        return kernels
-    return unfolded if tiling.share == "all" else tiles
+    return kernels
 
 
 def planned(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tiling:

@@ -11,16 +11,16 @@ class Tiling(NamedTuple):
 
     rows: int
     columns: int
-    share: str  # what the blocks of a tile are taken from: "pictures", "rows", "all" (``unfolded``), "kernel"
-    together: int  # how many blocks; for "all" pictures
+    share: str  # "pictures" or "rows": what the blocks of a tile are taken from
+    together: int
 
     def __str__(self) -> str:
-        if self.share == "kernel":
-            return "in a kernel"
+        if self == KERNEL:
+            return "none: one kernel"
         return f"{self.rows}×{self.columns}, {self.together} {self.share} together"
 
 
-KERNEL = Tiling(1, 1, "kernel", 1)  # no tiles: ``kernels`` keeps the map in registers
+KERNEL = Tiling(1, 1, "kernel", 1)  # no tiles: the map stays in a GPU's registers, pixel by pixel
 
 
 class Strip(NamedTuple):

@@ -9,7 +9,6 @@ same embeddings; blocks that share them are computed together: the same block of
 below one another in one picture. Both products are then batched matrix products on contiguous memory.
 """
 
-from functools import lru_cache
 from math import prod
 
 import torch
@@ -36,13 +35,13 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
     """
     y, scratch = queries.new_empty(*queries.shape[:4], values.shape[4]), Scratch(queries)
     for strip in strips(values.shape, embedding.shape, tiling):
-        spread = spread_strip(embedding, strip)[0]
+        spread = spread_embedding(embedding, strip)[0]
         columns = strip_values(values, strip, tiling)
         q, out = strip_blocks(queries, strip), strip_blocks(y, strip)
         for tile in tiles(values.shape, strip, tiling):
             where = tile.picture, tile.block
             window, crop = windows(columns, strip, tile), map_columns(columns, strip, tile)
-            signed_map = map_of(q[where], spread[:, crop], scratch)
+            signed_map = _map(q[where], spread[:, crop], scratch)
             s, rows, width, h, _ = q[where].shape
             by_pixel = signed_map.view(rows * width * h, s, -1).transpose(0, 1)
             product = scratch("y", s, rows * width * h, window.shape[2])
@@ -58,14 +57,14 @@ def position_term_gradients(
     grad_q, grad_v, grad_e = (torch.zeros_like(each) for each in (queries, values, embedding))
     scratch = Scratch(queries)
     for strip in strips(values.shape, embedding.shape, tiling):
-        spread, scatter = spread_strip(embedding, strip)
+        spread, scatter = spread_embedding(embedding, strip)
         columns = strip_values(values, strip, tiling)
         grad_columns, grad_spread = torch.zeros_like(columns), torch.zeros_like(spread)
         q, dy, dq = (strip_blocks(each, strip) for each in (queries, grad, grad_q))
         for tile in tiles(values.shape, strip, tiling):
             where = tile.picture, tile.block
             window, crop = windows(columns, strip, tile), map_columns(columns, strip, tile)
-            dq[where], d_spread, d_window = tile_gradients(dy[where], q[where], spread[:, crop], window, scratch)
+            dq[where], d_spread, d_window = _tile_gradients(dy[where], q[where], spread[:, crop], window, scratch)
             grad_spread[:, crop] += d_spread
             add_windows(grad_columns, d_window, strip, tile)
         padding = strip_padding(values.shape, strip, tiling)[0]
@@ -93,7 +92,7 @@ class Scratch:
         return self(name, *source.shape).copy_(source)
 
 
-def map_of(q: Tensor, spread: Tensor, scratch: Scratch) -> Tensor:
+def _map(q: Tensor, spread: Tensor, scratch: Scratch) -> Tensor:
     """a = q·E for a tile: queries (s, rows, columns, h, k) → (rows·columns, h·s, context)."""
     s, rows, width, h, k = q.shape
     by_pixel = scratch.copy("q", q.permute(1, 2, 3, 0, 4)).view(rows * width, h * s, k)
@@ -101,7 +100,7 @@ def map_of(q: Tensor, spread: Tensor, scratch: Scratch) -> Tensor:
     return torch.bmm(by_pixel, spread.transpose(1, 2), out=signed_map)
 
 
-def tile_gradients(
+def _tile_gradients(
     dy: Tensor, q: Tensor, spread: Tensor, window: Tensor, scratch: Scratch
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dV = aᵀ dy, da = dy Vᵀ, dq = da Eᵀ, dE = daᵀ q for a tile.
@@ -110,7 +109,7 @@ def tile_gradients(
     """
     s, rows, width, h, k = q.shape
     (p, context, v) = rows * width, *window.shape[1:]
-    by_pixel = map_of(q, spread, scratch).view(p * h, s, -1)
+    by_pixel = _map(q, spread, scratch).view(p * h, s, -1)
     dy_by_pixel = scratch.copy("dy", dy).view(s, p * h, v)
     d_window = torch.bmm(by_pixel.permute(1, 2, 0), dy_by_pixel, out=scratch("window", s, context, v))
     dy_by_head = scratch.copy("dy", dy.permute(0, 3, 1, 2, 4)).view(s, h * p, v)
@@ -164,24 +163,19 @@ def add_windows(grad_columns: Tensor, d_window: Tensor, strip: Strip, tile: Tile
         grad_columns[tile.picture, row : row + strip.rows * (size - 1) + 1 : strip.rows] += gradient
 
 
-def spread_strip(embedding: Tensor, strip: Strip):
-    """``spread_embedding`` for the blocks of a strip."""
-    block = strip.rows, strip.right - strip.left
-    columns = strip.first - strip.left, strip.last - strip.left
-    return spread_embedding(embedding, block, ((strip.above, strip.below), columns))
-
-
-def spread_embedding(embedding: Tensor, block: tuple[int, int], context: tuple):
-    """Spread E over a block's queries p and its context: (p, context·u, k), and how to add gradients back.
-
-    Args:
-        embedding: (k, u, r_y, r_x).
-        block: its rows and columns.
-        context: first and last but one of the context's rows, and of its columns, counted from the block's first.
-    """
+def spread_embedding(embedding: Tensor, strip: Strip):
+    """Spread E over a block's queries p and its window's context: (p, context·u, k), and how to add gradients back."""
     k, u, r_y, r_x = embedding.shape
-    find = find_offsets if embedding.device.type == "cpu" else _kept_offsets
-    index = find(block, context, (r_y, r_x), embedding.device)
+    device = embedding.device
+    query = [torch.arange(size, device=device) for size in (strip.rows, strip.right - strip.left)]
+    context = (
+        torch.arange(strip.above, strip.below, device=device),
+        torch.arange(strip.first - strip.left, strip.last - strip.left, device=device),
+    )
+    dy, dx = (c - q[:, None] + r // 2 for q, c, r in zip(query, context, (r_y, r_x), strict=True))
+    inside = ((dy >= 0) & (dy < r_y))[:, None, :, None] & ((dx >= 0) & (dx < r_x))[None, :, None, :]
+    index = (dy[:, None, :, None] * r_x + dx[None, :, None, :]).masked_fill(~inside, r_y * r_x)
+    index = index.reshape(len(query[0]) * len(query[1]), -1)
     # One more row, of zeros, stands for every offset outside the scope.
     table = F.pad(embedding.permute(2, 3, 1, 0).reshape(r_y * r_x, u * k), (0, 0, 0, 1))
 
@@ -190,16 +184,3 @@ def spread_embedding(embedding: Tensor, block: tuple[int, int], context: tuple):
         grad_embedding += grad_table[:-1].view(r_y, r_x, u, k).permute(3, 2, 0, 1)
 
     return table.index_select(0, index.flatten()).view(index.shape[0], -1, k), scatter
-
-
-def find_offsets(block: tuple[int, int], context: tuple, scope: tuple[int, int], device: torch.device) -> Tensor:
-    """Number the offset from each pixel of a block to each of its context, (p, context); past the last: none."""
-    r_y, r_x = scope
-    queries, seen = [torch.arange(size) for size in block], [torch.arange(*ends) for ends in context]
-    dy, dx = (c - q[:, None] + r // 2 for q, c, r in zip(queries, seen, scope, strict=True))
-    inside = ((dy >= 0) & (dy < r_y))[:, None, :, None] & ((dx >= 0) & (dx < r_x))[None, :, None, :]
-    index = (dy[:, None, :, None] * r_x + dx[None, :, None, :]).masked_fill(~inside, r_y * r_x)
-    return index.reshape(block[0] * block[1], -1).to(device)
-
-
-_kept_offsets = lru_cache(maxsize=256)(find_offsets)  # on a GPU, where a dozen small kernels take longer than a product

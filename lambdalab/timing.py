@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lambdalab import contraction, work
-from lambdalab.cuts import Tiling
+from lambdalab.cuts import KERNEL, Tiling
 from lambdalab.errors import UserError
 
 
@@ -125,8 +125,11 @@ def _flops_of_its_gradients(grad, queries: Tensor, values: Tensor, embedding: Te
 
 
 def _map_numbers(queries: Tensor, values: Tensor, embedding: Tensor, tiling: tuple) -> int:
+    shape = contraction.shape_of(queries, values, embedding)
     way = contraction.planned(queries, values, embedding, Tiling(*tiling))
-    return work.count_tiles(contraction.shape_of(queries, values, embedding), way)[0]["map"]
+    if way == KERNEL:
+        return shape.batch * shape.heads * shape.dim_u * work.pairs(shape)
+    return work.count_tiles(shape, way)[0]["map"]
 
 
 def kept_numbers(model: nn.Module, x: Tensor) -> int:

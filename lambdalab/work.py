@@ -85,8 +85,6 @@ def pairs(shape: Shape) -> int:
 def count_tiles(shape: Shape, tiling: Tiling) -> tuple[Work, int]:
     """Work and memory of the map-first order with a tiling, tile by tile."""
     values = torch.Size((shape.batch, shape.height, shape.width, shape.dim_u, shape.dim_v))
-    if tiling.share == "all":
-        return _count_unfolded(shape, tiling)
     work, memory = Work(), 0
     for strip in cuts.strips(values, torch.Size((shape.dim_k, shape.dim_u, *shape.window)), tiling):
         queries, columns = strip.rows * (strip.right - strip.left), (strip.last - strip.first) * shape.dim_u
@@ -108,49 +106,6 @@ def count_tiles(shape: Shape, tiling: Tiling) -> tuple[Work, int]:
     return work, memory
 
 
-def _count_unfolded(shape: Shape, tiling: Tiling) -> tuple[Work, int]:
-    """The same where all blocks of many pictures are one tile, each with a window of its own."""
-    pictures, queries = min(tiling.together, shape.batch), tiling.rows * tiling.columns
-    of_a_picture = _blocks_of_a_picture(shape, tiling)
-    context, tiles = block_window(shape, tiling) * shape.dim_u, -(-shape.batch // pictures)
-    work = Work(_count_tile(shape, queries, shape.batch * of_a_picture, context))
-    copied = shape.batch * of_a_picture * context * shape.dim_v
-    work.update({"strip": 1, "spread": queries * context * shape.dim_k, "copied windows": copied, "tile": tiles - 1})
-    if shape.training:
-        work.update({"windows": copied, "rows": tiles * (sum(tiling[:2]) + sum(shape.window) - 2)})
-        work += Work({f"{unit}, back": amount for unit, amount in work.items()})
-    numbers = pictures * of_a_picture * context
-    return work, numbers * (shape.dim_v + (2 if shape.training else 1) * queries * shape.heads)
-
-
-def _blocks_of_a_picture(shape: Shape, tiling: Tiling) -> int:
-    return -(-shape.height // tiling.rows) * -(-shape.width // tiling.columns)
-
-
-def count_kernel(shape: Shape) -> tuple[Work, int]:
-    """Work of the kernel, by the rows of 32 entries that a pixel's window has; it needs no memory."""
-    rows = shape.batch * shape.height * shape.width * shape.window[0] * -(-shape.window[1] * shape.dim_u // 32)
-    work = Work({"kernel": 1, "kernel rows": rows, "kernel a·V": rows * -(-shape.dim_v // 16)})
-    if shape.training:
-        work += Work({f"{unit}, back": amount for unit, amount in work.items()})
-    return work, 0
-
-
-def kernel_fits(shape: Shape) -> bool:
-    """Whether there is a kernel, and a row of the window fits its registers; it would round float32."""
-    half = shape.dtype in (torch.bfloat16, torch.float16)
-    across = shape.window[1] * max(shape.dim_u, shape.heads)
-    channels = max(shape.heads * max(shape.dim_k, shape.dim_v), shape.dim_u * shape.dim_v)
-    small = shape.heads <= 16 and shape.dim_k <= 64 and across <= 128
-    small = small and shape.batch * shape.height * shape.width * channels < 2**31  # its indices are 32 bits
-    return shape.device == "cuda" and half and small and find_spec("triton") is not None
-
-
-def block_window(shape: Shape, tiling: Tiling) -> int:
-    """Pixels of the window that a block sees, as it is copied out."""
-    return prod(side + r - 1 for side, r in zip(tiling[:2], shape.window, strict=True))
-
-
 def _count_blocks(tile: cuts.Tile, batch: int) -> int:
     if isinstance(tile.block, slice):
         return tile.block.stop - tile.block.start
@@ -170,6 +125,25 @@ def _count_tile(shape: Shape, queries: int, together: int, context: int) -> dict
     }
 
 
+def count_kernel(shape: Shape) -> tuple[Work, int]:
+    """Work of the kernel: a pixel's window, row by row, in pieces of 32 entries; it needs no memory."""
+    rows = shape.batch * shape.height * shape.width * shape.window[0] * -(-shape.window[1] * shape.dim_u // 32)
+    work = Work({"kernel": 1, "window rows": rows, "window rows by v": rows * -(-shape.dim_v // 16)})
+    if shape.training:
+        work += Work({f"{unit}, back": amount for unit, amount in work.items()})
+    return work, 0
+
+
+def kernel_fits(shape: Shape) -> bool:
+    """Whether there is a kernel for a shape: on a GPU, in half precision, where a row of the window fits registers."""
+    across = shape.window[1] * max(shape.dim_u, shape.heads)
+    channels = max(shape.heads * max(shape.dim_k, shape.dim_v), shape.dim_u * shape.dim_v)
+    small = across <= 128 and shape.heads <= 16 and shape.dim_k <= 64
+    small = small and shape.batch * shape.height * shape.width * channels < 2**31  # it counts in 32 bits
+    half = shape.dtype in (torch.bfloat16, torch.float16)
+    return small and half and shape.device == "cuda" and find_spec("triton") is not None
+
+
 def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:
     """The tilings worth considering, each with as many blocks together as the bytes of a tile allow.
 
@@ -179,8 +153,7 @@ def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:
         cuts = [Tiling(shape.height, shape.width, "pictures", 0)]
     else:
         columns = sorted({min(each, shape.width) for each in (4, 8, 16, shape.width)})
-        shares = ("pictures", "rows") if shape.device == "cpu" else ("pictures", "rows", "all")
-        forms = product([rows for rows in (1, 2, 4) if rows == 1 or rows < shape.height], columns, shares)
+        forms = product([rows for rows in (1, 2, 4) if rows == 1 or rows < shape.height], columns, ("pictures", "rows"))
         cuts = [Tiling(*form, 0) for form in forms]
     blocks = [block_bytes(shape, cut) for cut in cuts]
     limit = max(tile_bytes, min(blocks))
@@ -192,18 +165,15 @@ def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:
 
 
 def block_bytes(shape: Shape, tiling: Tiling) -> int:
-    """The part of the map that a block's queries and their window make, or all of a picture's blocks, if they share."""
-    numbers = tiling.rows * tiling.columns * shape.heads * shape.dim_u * shape.dtype.itemsize
-    if tiling.share == "all":
-        return numbers * block_window(shape, tiling) * _blocks_of_a_picture(shape, tiling)
+    """The part of the map that one block's queries and their window make."""
     rows = min(shape.height, tiling.rows + shape.window[0] - 1)
     columns = min(shape.width, tiling.columns + shape.window[1] - 1)
-    return numbers * rows * columns
+    return tiling.rows * tiling.columns * shape.heads * rows * columns * shape.dim_u * shape.dtype.itemsize
 
 
 def _alike(shape: Shape, tiling: Tiling) -> int:
-    """Blocks that could go together; with "all" pictures."""
-    return -(-shape.height // tiling.rows) if tiling.share == "rows" else shape.batch
+    """Blocks that could go together."""
+    return shape.batch if tiling.share == "pictures" else -(-shape.height // tiling.rows)
 
 
 @lru_cache

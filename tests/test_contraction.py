@@ -15,7 +15,7 @@ from lambdalab.layers import LambdaLayer
 from lambdalab.work import ORDERS
 
 TILINGS = st.builds(
-    Tiling, st.integers(1, 7), st.integers(1, 7), st.sampled_from(["pictures", "rows", "all"]), st.integers(1, 5)
+    Tiling, st.integers(1, 7), st.integers(1, 7), st.sampled_from(["pictures", "rows"]), st.integers(1, 5)
 )
 SHAPES = st.fixed_dictionaries(
     {
@@ -106,7 +106,7 @@ def test_the_operator_keeps_pytorchs_contract():
     torch.library.opcheck(torch.ops.lambdalab.position_term, (*tensors(**shape), 2, 2, "rows", 2))
 
 
-@pytest.mark.parametrize("tiling", [Tiling(5, 4, "pictures", 2), Tiling(1, 4, "rows", 3), Tiling(2, 4, "all", 1)])
+@pytest.mark.parametrize("tiling", [Tiling(5, 4, "pictures", 2), Tiling(1, 4, "rows", 3)])
 def test_tensors_that_begin_inside_others(tiling):
     inputs = tensors(batch=3, size=(5, 4), heads=2, dim_k=3, dim_u=1, dim_v=3, scope=3, seed=0)
     later = [each[1:] for each in inputs[:2]]

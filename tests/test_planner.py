@@ -123,7 +123,8 @@ def test_every_unit_of_work_has_a_price():
         units = {
             unit
             for training in (True, False)
-            for way in alternatives(shape._replace(training=training))
+            for dtype in (torch.float32, torch.bfloat16)
+            for way in alternatives(shape._replace(training=training, dtype=dtype))
             for unit in way.work
         }
         assert set(read_prices()[device]) <= units | {"taps", "taps, back"}
