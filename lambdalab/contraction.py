@@ -147,7 +147,8 @@ def products_of(tiling: Tiling):
     """The module that has the products of a tiling."""
     if tiling != cuts.KERNEL:
         return tiles
-    from lambdalab import kernels  # here, because Triton takes a while to load and is not everywhere
+    # Here, because Triton takes a while to load and is not everywhere.
+    from lambdalab import kernels
 
     return kernels
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from lambdalab.bench.records import read_rows
-from lambdalab.bench.report import training_markdown, training_table
+from lambdalab.bench.report import gpu_markdown, training_markdown, training_table
 from lambdalab.bench.training import (
     CASES,
     SIDES,
@@ -127,10 +127,14 @@ def test_tables_show_ratios_to_ours():
     assert training_markdown(rows).splitlines()[2] == "| m | 8×8, 6 | cpu | 2 | 5 | 2.5 (2.2 to 3.0) × | 3.0 × |"
 
 
-def test_the_readmes_table_is_drawn_from_the_committed_measurement():
+@pytest.mark.parametrize(
+    ("mark", "name", "markdown"),
+    [("training", "training.csv", training_markdown), ("gpu", "gpu_step.csv", gpu_markdown)],
+)
+def test_the_readmes_tables_are_drawn_from_the_committed_measurements(mark, name, markdown):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- training -->\n(.*?)\n<!-- /training -->", readme, re.S)
-    assert shown[1] == training_markdown(read_rows(ROOT / "data" / "benchmarks" / "training.csv"))
+    shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", readme, re.S)
+    assert shown[1] == markdown(read_rows(ROOT / "data" / "benchmarks" / name))
 
 
 def test_cases_are_chosen_by_name():

@@ -20,7 +20,10 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-@pytest.mark.parametrize(("mark", "command"), [("results", ["--only", "digits-*"]), ("cifar", ["--table", "laptop"])])
+@pytest.mark.parametrize(
+    ("mark", "command"),
+    [("results", ["--only", "digits-*"]), ("cifar", ["--table", "laptop"]), ("published", ["--table", "readme"])],
+)
 def test_the_readme_shows_what_the_command_prints(mark, command):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", readme, re.S)

@@ -144,6 +144,17 @@ def training_markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def gpu_markdown(rows: list[Row]) -> str:
+    """A step of training on a GPU in Markdown: a line for each order of the sums, started by Python or recorded."""
+    lines = ["| network | order of the position term | recorded | step [ms] | pictures / s | peak [MB] |"]
+    lines.append("|---|---|---|--:|--:|--:|")
+    for row in rows:
+        rate, peak = f"{row['images_per_second']:,.0f}", f"{row['peak_mb']:,.0f}"
+        what = [row["network"], row["order"] or "–", row["recorded"], f"{row['milliseconds']:.1f}", rate, peak]
+        lines.append("| " + " | ".join(what) + " |")
+    return "\n".join(lines)
+
+
 def scaling_table(rows: list[Row]) -> Table:
     """Time and peak memory by picture, with what was not run."""
     lines = []
