@@ -5,6 +5,7 @@ The choice depends on the shape alone, never on a timing, so that a run can be r
 """
 
 import json
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -141,7 +142,27 @@ def kernel_fits(shape: Shape) -> bool:
     small = across <= 128 and shape.heads <= 16 and shape.dim_k <= 64
     small = small and shape.batch * shape.height * shape.width * channels < 2**31  # it counts in 32 bits
     half = shape.dtype in (torch.bfloat16, torch.float16)
-    return small and half and shape.device == "cuda" and find_spec("triton") is not None
+    return small and half and shape.device == "cuda" and kernel_runs()
+
+
+@lru_cache
+def kernel_runs() -> bool:
+    """Whether Triton is installed and, where there is a GPU, can compile for it: tried once, and told if it cannot."""
+    if find_spec("triton") is None:
+        return False
+    if not torch.cuda.is_available():  # a plan for another machine
+        return True
+    try:
+        from lambdalab import kernels
+
+        pixels = torch.ones(1, 2, 2, 1, 16, device="cuda", dtype=torch.float16)
+        kernels.position_term(pixels, pixels, pixels.new_ones(16, 1, 3, 3), KERNEL)
+        torch.cuda.synchronize()
+    except Exception as error:  # an old GPU, no C compiler, no headers of Python: Triton raises a dozen kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(f"lambda layers do without their Triton kernel, which is slower: {reason}", stacklevel=2)
+        return False
+    return True
 
 
 def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:

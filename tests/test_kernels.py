@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lambdalab import work
 from lambdalab.cuts import KERNEL
 from lambdalab.work import Shape, alternatives, choose, kernel_fits
 
@@ -52,6 +53,25 @@ def test_a_gpu_takes_the_kernel_for_the_layers_it_was_written_for():
     assert kernel_fits(LAYER)
     choice = choose(LAYER)
     assert choice.order == "banded" and choice.tiling == KERNEL and str(choice.tiling) == "none: one kernel"
+
+
+@triton
+def test_a_gpu_that_triton_cannot_compile_for_does_without(monkeypatch):
+    from lambdalab import kernels
+
+    def fail(*_):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *size, **_: torch.zeros(size))
+    monkeypatch.setattr(kernels, "position_term", fail)
+    work.kernel_runs.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"do without their Triton kernel.*: Failed to find C compiler\.$"):
+            assert not kernel_fits(LAYER)
+        assert not kernel_fits(LAYER)  # and is not tried, or told, again
+    finally:
+        work.kernel_runs.cache_clear()
 
 
 @pytest.mark.parametrize(
