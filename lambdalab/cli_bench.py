@@ -1,56 +1,8 @@
 """`lambdalab bench`: lambdalab's layers and networks against others, in time and memory."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-
 import click
 
-from lambdalab.bench.console import numbers, print_tables, save, with_bar
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_FIGURES = (".png", ".svg", ".pdf")
-
-
-def _drawable(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a figure's file before the measuring starts, not after."""
-    if path is not None and path.suffix not in _FIGURES:
-        raise click.BadParameter(f"a figure's name must end in one of {', '.join(_FIGURES)}; got '{path.name}'")
-    return path
-
-
-_COMMON = [
-    click.option(
-        "--device",
-        default="cpu",
-        show_default=True,
-        type=click.Choice(["cpu", "cuda"]),
-        help="where; cpu is one thread",
-    ),
-    click.option("--csv", "csv_file", type=_FILE, help="a file for all that was measured"),
-    click.option("--figure", type=_FILE, callback=_drawable, help="a file for the figure: .png, .svg or .pdf"),
-]
-_PRODUCTS = [
-    click.option(
-        "--dtype",
-        default="float32",
-        show_default=True,
-        type=click.Choice(["float32", "bfloat16", "float16"]),
-        help="of the products; others than float32 by autocast",
-    ),
-    click.option(
-        "--onednn", is_flag=True, help="let oneDNN do the float32 products, for all sides; refused where it would round"
-    ),
-    click.option("--memory", is_flag=True, help="measure peak memory too, each side in a process of its own"),
-]
-
-
-def _options(options: Iterable[Callable]) -> Callable:
-    def decorate(command: Callable) -> Callable:
-        for option in reversed(list(options)):
-            command = option(command)
-        return command
-
-    return decorate
+from lambdalab.bench.console import COMMON, FILE, PRODUCTS, numbers, options, print_tables, save, with_bar
 
 
 @click.group("bench")
@@ -85,7 +37,7 @@ def bench_command() -> None:
     type=click.FloatRange(0),
     help="for a shape; two rounds are counted in any case",
 )
-@_options([*_PRODUCTS, *_COMMON])
+@options([*PRODUCTS, *COMMON])
 def layer_command(against, shapes, csv_file, figure, **settings) -> None:
     """One layer, shape by shape: forward alone, and forward with backward.
 
@@ -127,7 +79,7 @@ def layer_command(against, shapes, csv_file, figure, **settings) -> None:
     type=click.FloatRange(0),
     help="for a depth and size; two rounds are counted in any case",
 )
-@_options([*_PRODUCTS, *_COMMON])
+@options([*PRODUCTS, *COMMON])
 def model_command(depths, sizes, batch, csv_file, figure, **settings) -> None:
     """A training step of a LambdaResNet, of the same with the original's layers, and of the ResNet of equal depth.
 
@@ -166,7 +118,7 @@ def model_command(depths, sizes, batch, csv_file, figure, **settings) -> None:
     type=click.FloatRange(0),
     help="for local scopes, and again for the global context",
 )
-@_options(_COMMON)
+@options(COMMON)
 def scaling_command(sizes, csv_file, figure, **settings) -> None:
     """How time and memory grow with the picture, up to the limit of memory that you set.
 
@@ -198,7 +150,7 @@ def scaling_command(sizes, csv_file, figure, **settings) -> None:
     type=click.FloatRange(0),
     help="for a network; two rounds are counted in any case",
 )
-@_options([_PRODUCTS[2], *_COMMON[:2]])
+@options([PRODUCTS[2], *COMMON[:2]])
 def training_command(networks, batch, steps, csv_file, **settings) -> None:
     """Training as `lambdalab train` does it, against the original's way, on the same random pictures.
 
@@ -232,11 +184,18 @@ def training_command(networks, batch, steps, csv_file, **settings) -> None:
     type=click.FloatRange(0),
     help="for a shape; two rounds are counted in any case",
 )
-@_options(_COMMON[:2])
-def planner_command(count, seed, csv_file, **settings) -> None:
+@click.option("--fit", type=FILE, help="write prices fitted to this machine, for LAMBDALAB_PRICES to name")
+@options(COMMON[:2])
+def planner_command(count, seed, csv_file, fit, **settings) -> None:
     """The position term of random shapes in every order: not square, odd channels, other k, h, u and scopes.
 
-    The planner chooses by counting, never by timing, so here it is put to the test: was its order the quickest?
+    The planner chooses by counting, never by timing, so here it is put to the test: was its order the quickest? Its
+    prices for a unit of work come with lambdalab, from other machines than yours; --fit finds those of this one.
+
+    \b
+    lambdalab bench planner --shapes 60
+    lambdalab bench planner --shapes 200 --seed 1 --fit prices.json
+    LAMBDALAB_PRICES=prices.json lambdalab bench planner --shapes 60
     """
     from lambdalab.bench.planner import PlannerBench, random_shapes
     from lambdalab.bench.report import planner_summary, planner_table
@@ -244,6 +203,13 @@ def planner_command(count, seed, csv_file, **settings) -> None:
 
     find_device(settings["device"])
     shapes = random_shapes(count, seed, settings["device"])
+    if fit is not None:
+        from lambdalab.bench.pricing import fit_prices, time_work, write_prices
+
+        fitted = fit_prices(with_bar(count, lambda progress: time_work(shapes, PlannerBench(**settings), progress)))
+        write_prices(fit, fitted, settings["device"])
+        click.echo(f"{fitted.timings} timings, predicted to within {fitted.error:.0%} as a rule; written to {fit}")
+        return
     rows = with_bar(count, lambda progress: PlannerBench(**settings).rows(shapes, progress))
     print_tables([planner_table(rows)], planner_summary(rows))
     save(rows, csv_file)

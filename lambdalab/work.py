@@ -4,7 +4,6 @@ The units are what was seen to take time: multiply-adds of each product, numbers
 The choice depends on the shape alone, never on a timing, so that a run can be repeated bit for bit.
 """
 
-import json
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from lambdalab import cuts
 from lambdalab.cuts import KERNEL, Tiling
+from lambdalab.prices import price
 
 MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
@@ -195,19 +194,6 @@ def block_bytes(shape: Shape, tiling: Tiling) -> int:
 def _alike(shape: Shape, tiling: Tiling) -> int:
     """Blocks that could go together."""
     return shape.batch if tiling.share == "pictures" else -(-shape.height // tiling.rows)
-
-
-@lru_cache
-def read_prices() -> dict[str, dict[str, float]]:
-    """Seconds for one unit of each kind of work, by device; ``prices.json`` says where they come from."""
-    text = Path(__file__).with_name("prices.json").read_text(encoding="utf-8")
-    return {device: found["prices"] for device, found in json.loads(text).items()}
-
-
-def price(work: Work, device: str) -> float:
-    """Predicted seconds."""
-    prices = read_prices().get(device, read_prices()["cpu"])
-    return sum(amount * prices.get(unit, 0) for unit, amount in work.items())
 
 
 @lru_cache(maxsize=1024)

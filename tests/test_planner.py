@@ -14,7 +14,8 @@ from lambdalab.equations import position_lambda, relative_embeddings
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.planner import plan
-from lambdalab.work import ORDERS, TILE_BYTES, Shape, alternatives, choose, count_plain, count_tiles, price, read_prices
+from lambdalab.prices import price, read_prices
+from lambdalab.work import ORDERS, TILE_BYTES, Shape, alternatives, choose, count_plain, count_tiles
 
 SHAPES = st.builds(
     lambda **letters: Shape(**letters),

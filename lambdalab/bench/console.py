@@ -1,12 +1,57 @@
-"""The command line's side of a benchmark: lists of numbers in, a progress bar, tables, files out."""
+"""The command line's side of a benchmark: options that several share, a progress bar, tables, files out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 
 from lambdalab.bench.records import Row, write_rows
 from lambdalab.errors import UserError
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+_FIGURES = (".png", ".svg", ".pdf")
+
+
+def _drawable(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a figure's file before the measuring starts, not after."""
+    if path is not None and path.suffix not in _FIGURES:
+        raise click.BadParameter(f"a figure's name must end in one of {', '.join(_FIGURES)}; got '{path.name}'")
+    return path
+
+
+COMMON = [
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        type=click.Choice(["cpu", "cuda"]),
+        help="where; cpu is one thread",
+    ),
+    click.option("--csv", "csv_file", type=FILE, help="a file for all that was measured"),
+    click.option("--figure", type=FILE, callback=_drawable, help="a file for the figure: .png, .svg or .pdf"),
+]
+PRODUCTS = [
+    click.option(
+        "--dtype",
+        default="float32",
+        show_default=True,
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="of the products; others than float32 by autocast",
+    ),
+    click.option(
+        "--onednn", is_flag=True, help="let oneDNN do the float32 products, for all sides; refused where it would round"
+    ),
+    click.option("--memory", is_flag=True, help="measure peak memory too, each side in a process of its own"),
+]
+
+
+def options(options: Iterable[Callable]) -> Callable:
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(list(options)):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def numbers(text: str) -> list[int]:

@@ -12,6 +12,8 @@ from lambdalab.contraction import compute
 from lambdalab.timing import one_thread
 from lambdalab.work import Choice, Shape, alternatives
 
+Spread = tuple[float, float, float]  # median, first and third quartile
+
 LARGEST = 3e9  # multiply-adds of the paper's order, so that a shape takes seconds at most
 SHORT = 3e-3  # seconds; what takes less is timed several passes at once
 FAR = 8  # an order predicted so many times slower than the choice is not timed
@@ -63,18 +65,22 @@ class PlannerBench:
         """Time the orders of each shape: a row an order, the first of a shape being the planner's choice."""
         rows = []
         for shape in shapes:
-            progress(name_of(shape))
             ways = alternatives(shape)
             ways = [way for way in ways if way.seconds <= FAR * ways[0].seconds]
-            passes = {way.order: max(1, round(SHORT / way.seconds)) for way in ways}
-            with one_thread():
-                steps = {way.order: step_of(shape, way, passes[way.order]) for way in ways}
-                taken = paired_rounds(steps, self.repeats, self.seconds, self.device)
-            for way in ways:
-                middle, low, high = (each / passes[way.order] for each in spread(taken[way.order]))
+            for way, (middle, low, high) in self.times(shape, ways, progress):
                 times = {"seconds": middle, "seconds_low": low, "seconds_high": high, "predicted": way.seconds}
                 rows.append({"shape": name_of(shape), "order": way.order, **times, "tiling": str(way.tiling or "")})
         return rows
+
+    def times(self, shape: Shape, ways: list[Choice], progress: Callable[[str], None]) -> list[tuple[Choice, Spread]]:
+        """Time ways of a shape in turn: seconds of a pass, the median and its quartiles."""
+        progress(name_of(shape))
+        passes = [max(1, round(SHORT / way.seconds)) for way in ways]
+        with one_thread():
+            steps = {str(i): step_of(shape, way, passes[i]) for i, way in enumerate(ways)}
+            taken = paired_rounds(steps, self.repeats, self.seconds, self.device)
+        spreads = [tuple(each / count for each in spread(taken[str(i)])) for i, count in enumerate(passes)]
+        return list(zip(ways, spreads, strict=True))
 
 
 def step_of(shape: Shape, way: Choice, passes: int) -> Callable[[], None]:
