@@ -43,7 +43,11 @@ def convolve(queries: Tensor, values: Tensor, embedding: Tensor) -> Tensor:
 
 def lambda_convolution(values: Tensor, embedding: Tensor) -> Tensor:
     """λp, (b, H, W, k, v), by one convolution with u channels in and k out, the value channels taken as pictures."""
-    b, v = values.shape[0], values.shape[4]
+    b, height, _, u, v = values.shape
+    if u == 1 and values.device.type == "cpu" and embedding.shape[2] > max(height, embedding.shape[3]):
+        # On its side: for windows twice as tall as the map, and narrow, PyTorch's (oneDNN's) gradient of the weights
+        # of one channel writes beyond its memory; seen with 19 rows or more and 13 columns or fewer.
+        return lambda_convolution(values.transpose(1, 2), embedding.transpose(2, 3)).transpose(1, 2)
     channels_last = torch.channels_last
     maps = values.permute(0, 4, 3, 1, 2).flatten(0, 1).contiguous(memory_format=channels_last)  # (b·v, u, H, W)
     kernels = embedding.contiguous(memory_format=channels_last)

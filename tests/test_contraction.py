@@ -1,5 +1,10 @@
 """Every order of the position term's sums against the paper's equations: values, gradients, tilings, transforms."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -167,3 +172,19 @@ def test_a_new_batch_norm_takes_the_old_ones_place():
     layer.norm_v = nn.Identity()
     expected = layer.to_v(x).flatten(2).transpose(1, 2).unflatten(2, (2, 4))
     assert relative_error(layer.project(x).values, expected) <= 1e-10
+
+
+def test_the_convolution_of_windows_twice_as_tall_as_a_narrow_map_keeps_to_its_memory():
+    """In a process of its own, since PyTorch's gradient of such weights writes beyond its memory and ends it."""
+    program = """
+import torch
+from test_contraction import check, convolve, tensors
+for size in ((12, 6), (6, 12), (10, 1), (12, 12)):
+    inputs = tensors(3, size, 2, 8, 1, 4, 23, seed=1, dtype=torch.float32)
+    if size == (12, 12):
+        inputs[2] = inputs[2][..., 6:-6].detach().requires_grad_()
+    check(convolve, inputs, 1e-5)
+"""
+    strict = os.environ | {"MALLOC_CHECK_": "3"}
+    run = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, env=strict, capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()[-2000:]
