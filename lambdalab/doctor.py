@@ -1,7 +1,6 @@
 """What this machine has, and what is broken: one small function a finding, nothing that prints."""
 
 import os
-import platform
 import re
 import shutil
 import sys
@@ -93,11 +92,11 @@ def check_cpu(cpuinfo: Path) -> str:
     """Is there a core for each of torch's threads? `cpuinfo` is where Linux names the processor."""
     import torch
 
-    named = re.search(r"(?m)^model name\s*:\s*(.+)$", cpuinfo.read_text()) if cpuinfo.is_file() else None
-    model = named[1] if named else platform.processor() or platform.machine()
+    from lambdalab.runs import processor
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = torch.get_num_threads()
-    detail = f"{model}, {cores} usable cores, {threads} torch threads"
+    detail = f"{processor(cpuinfo)}, {cores} usable cores, {threads} torch threads"
     if threads > cores:
         raise Broken(detail, f"more threads than cores wait for each other: set OMP_NUM_THREADS={cores}")
     return detail

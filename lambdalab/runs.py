@@ -190,12 +190,19 @@ def environment() -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "processes": count_processes(),
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
         "commit": _commit(),
     }
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name; ``cpuinfo`` is where Linux keeps it."""
+    named = re.search(r"(?m)^model name\s*:\s*(.+)$", cpuinfo.read_text()) if cpuinfo.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

@@ -56,6 +56,7 @@ def test_pictures_and_their_scale_come_back(runs, tmp_path):
 def test_environment_says_what_it_ran_on(runs):
     environment = (runs / "seed0" / "environment.json").read_text()
     assert torch.__version__ in environment and str(ROOT) not in environment
+    assert json.loads(environment)["processor"] == runs_of_the_library.processor() != ""
 
 
 def test_commit_is_the_checkouts_and_a_wheels_is_unknown(monkeypatch):
