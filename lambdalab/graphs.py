@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from lambdalab.errors import UserError
+
 
 class RecordedModel:
     """Calls a model in training mode, as recorded at the first batch of each shape: the forward and the backward pass.
@@ -21,6 +23,9 @@ class RecordedModel:
     Args:
         model: pictures → logits, on a GPU.
         autocast: makes the context in which it computes, without a cache of weights, which a recording cannot keep.
+
+    Raises:
+        UserError: when called, if the model does what cannot be recorded, such as waiting for a number.
     """
 
     def __init__(self, model: nn.Module, autocast: Callable[[], AbstractContextManager]):
@@ -35,8 +40,12 @@ class RecordedModel:
     def _record(self, images: Tensor) -> nn.Module:
         """Return a module whose forward is the recording; its rehearsals leave no trace in the model."""
         before = [buffer.clone() for buffer in self.model.buffers()]
-        with self.autocast():
-            recorded = torch.cuda.make_graphed_callables(_Whole(self.model), (images.clone(),))
+        try:
+            with self.autocast():
+                recorded = torch.cuda.make_graphed_callables(_Whole(self.model), (images.clone(),))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the model cannot be recorded ({reason}); train it with cuda_graphs=False") from error
         for buffer, value in zip(self.model.buffers(), before, strict=True):
             buffer.copy_(value)
         return recorded
