@@ -40,6 +40,29 @@ def test_interpreted_kernels_equal_the_papers_sum():
         assert len(errors) == 4 and 0 < max(errors) < 1e-3, shape  # float16 keeps 11 bits
 
 
+@triton
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("kernel", ["_forward", "_queries_gradient", "_embedding_gradient", "_values_gradient"])
+def test_kernels_compile_for_a_gpu_that_is_not_here(kernel, capability):
+    """For an A100 and an H100, as for a layer of LambdaResNet26; the interpreter accepts what the compiler may not."""
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from lambdalab import kernels
+
+    shaped = torch.empty(1, 32, 32, 4, 16), torch.empty(1, 32, 32, 4, 32), torch.empty(16, 4, 7, 7)
+    options = (kernels._options_back if kernel == "_values_gradient" else kernels._options)(*shaped)
+    options["PIXELS"] = kernels.PIXELS
+    launch = {name: options.pop(name) for name in ("num_warps", "num_stages")}
+    function = getattr(kernels, kernel)
+    kinds = {"pixels": "i32", "parts": "*fp32", **dict.fromkeys(options, "constexpr")}
+    signature = {name: kinds.get(name, "*bf16") for name in function.arg_names}
+    constants = {(i,): options[name] for i, name in enumerate(function.arg_names) if name in options}
+    source = ASTSource(function, signature=signature, constexprs=constants)
+    assert compile(source, target=GPUTarget("cuda", capability, 32), options=launch).asm["cubin"]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 32, 32, 4, 16, 4, 32, 7), (2, 8, 8, 4, 16, 4, 128, 7)])
 def test_kernels_on_a_gpu_equal_the_papers_sum(shape):
