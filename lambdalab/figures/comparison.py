@@ -136,8 +136,11 @@ def _names(ax, names: list[str]) -> None:
 
 
 def _plain_numbers(axis) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+    """Ticks at 1, 2 and 5 times powers of ten, or at even steps where the axis is too short for them."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.axes.autoscale_view()
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > 6 else MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(EngFormatter(sep=""))
     axis.set_minor_locator(NullLocator())
