@@ -83,6 +83,14 @@ def test_an_error_while_writing_leaves_the_old_file_alone(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1} and os.listdir(tmp_path) == ["a.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_a_checkpoint_may_be_read_by_whom_other_files_may(tmp_path):
+    save_checkpoint(tmp_path / "last.safetensors", {"a": torch.zeros(2)})
+    write_json(tmp_path / "a.json", {})
+    (tmp_path / "plain").touch()
+    assert len({(tmp_path / name).stat().st_mode for name in ("last.safetensors", "a.json", "plain")}) == 1
+
+
 def test_numbers_that_json_does_not_know_become_null(tmp_path):
     write_json(tmp_path / "a.json", {"loss": float("nan"), "rows": [float("inf"), 1.5]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"loss": None, "rows": [None, 1.5]}
