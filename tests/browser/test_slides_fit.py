@@ -92,6 +92,8 @@ def test_formulas_are_drawn_and_a_small_window_shows_the_whole_slide(page, decks
     assert page.locator("mjx-container svg").count() > 10
     assert "$" not in page.locator("main").inner_text()
     page.set_viewport_size({"width": 640, "height": 480})
+    # The window tells the page that it was resized when it comes to it.
+    page.wait_for_function("document.querySelector('section.shown').getBoundingClientRect().width < 641")
     box = page.locator("section.shown").bounding_box()
     assert (round(box["width"]), round(box["height"])) == (640, 360)
 
