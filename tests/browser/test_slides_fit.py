@@ -91,9 +91,10 @@ def test_formulas_are_drawn_and_a_small_window_shows_the_whole_slide(page, decks
     read(page, decks["01_from_attention_to_lambdas"])
     assert page.locator("mjx-container svg").count() > 10
     assert "$" not in page.locator("main").inner_text()
+    # The page hears of its new size when the browser comes to it; this listener hears after the slides' own.
+    page.evaluate("() => { window.resized = new Promise(done => addEventListener('resize', () => done())) }")
     page.set_viewport_size({"width": 640, "height": 480})
-    # The window tells the page that it was resized when it comes to it.
-    page.wait_for_function("document.querySelector('section.shown').getBoundingClientRect().width < 641")
+    page.evaluate("() => window.resized")
     box = page.locator("section.shown").bounding_box()
     assert (round(box["width"]), round(box["height"])) == (640, 360)
 
