@@ -202,6 +202,8 @@ def planner_command(count, seed, csv_file, fit, **settings) -> None:
     from lambdalab.train_state import find_device
 
     find_device(settings["device"])
+    if fit is not None and csv_file is not None:
+        raise click.UsageError("--fit writes prices and --csv how right they are; ask for one at a time")
     shapes = random_shapes(count, seed, settings["device"])
     if fit is not None:
         from lambdalab.bench.pricing import fit_prices, time_work, write_prices

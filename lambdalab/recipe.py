@@ -42,7 +42,7 @@ class TrainConfig:
     cutout: int = _option(0, "augmentation: width of a square set to 0", low=0)
     precision: str = _option("fp32", "fp32, bf16 or fp16 (mixed)", choices=("fp32", "bf16", "fp16"))
     channels_last: bool = _option(False, "memory layout that convolutions on GPUs prefer")
-    cuda_graphs: bool = _option(False, "record a step once and replay it, which small networks on GPUs are faster by")
+    cuda_graphs: bool = _option(False, "record a step once and replay it: faster for small networks on a GPU")
     device: str = _option("auto", "auto, cpu, cuda or mps", choices=("auto", "cpu", "cuda", "mps"))
     seed: int = _option(0, "of the order of pictures, augmentation and dropout", low=0)
 

@@ -86,3 +86,8 @@ def test_a_file_without_prices_is_refused_in_one_line(text, tmp_path, own_prices
     with pytest.raises(UserError, match=r"LAMBDALAB_PRICES names .*prices\.json.*bench planner --fit") as error:
         prices.read_prices()
     assert "\n" not in str(error.value)
+
+
+def test_prices_and_their_test_are_two_commands(tmp_path):
+    result = CliRunner().invoke(main, ["bench", "planner", "--fit", str(tmp_path / "a"), "--csv", str(tmp_path / "b")])
+    assert result.exit_code == 2 and "one at a time" in result.output and not list(tmp_path.iterdir())
