@@ -6,7 +6,7 @@ from math import prod
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -90,15 +90,18 @@ parts = st.sampled_from([(True, True), (True, False), (False, True)])
     scope=st.sampled_from([None, 1, 3, 7, 23]),
     parts=parts,
 )
+@example(size=(6, 7), batch=1, dim_k=5, heads=4, dim_u=3, scope=23, parts=(True, True))  # E's copy is the largest
 def test_lambda_layer(size, batch, dim_k, heads, dim_u, scope, parts):
     shape = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
     shape |= dict(zip(("content", "position"), parts, strict=True))
     cost = lambda_cost(6, size, 8, **shape, batch=batch)
     layer = lambda: LambdaLayer(6, 8, **shape, contraction=first_order(scope), size=None if scope else size)  # noqa: E731
     check(layer, 6, size, batch, cost)
-    # PyTorch keeps copies besides, of K̄, V, Q and λ in other orders, and never less.
+    # PyTorch keeps copies besides, of K̄, V, Q and λ in other orders and of E cropped to the map, and never less.
     kept = kept_numbers(layer(), torch.randn(batch, 6, *size))
     copies = batch * size[0] * size[1] * (dim_u * (dim_k + 2 * 8 // heads) + heads * dim_k + dim_k * 8 // heads)
+    if scope and parts[1]:
+        copies += dim_k * dim_u * prod(min(scope, 2 * side - 1) for side in size)
     assert cost.activations <= kept <= cost.activations + copies
 
 
