@@ -120,12 +120,13 @@ class LambdaLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         queries, keys, values = self._read(x)
-        parts = []
+        y = self._position_term(queries, values) if self.position else None
         if self.content:
-            parts.append(contraction.content_term(queries, keys, values))
-        if self.position:
-            parts.append(self._position_term(queries, values))
-        return sum(parts[1:], parts[0]).flatten(3).permute(0, 3, 1, 2)
+            content = contraction.content_term(queries, keys, values)
+            y = content if y is None else y.add_(content)
+        if y.requires_grad:
+            y.register_hook(_channels_last)  # once for both terms
+        return y.flatten(3).permute(0, 3, 1, 2)
 
     def lambdas(self, x: Tensor) -> Lambdas:
         """Return the queries and both lambdas for x, (b, dim, H, W); a lambda that is switched off is ``None``.
@@ -224,6 +225,11 @@ def check_shape(*, heads: int, dim_out: int, scope: int | None, size: tuple[int,
         )
     if scope is not None and (scope < 1 or scope % 2 == 0):
         raise UserError(f"scope must be odd and at least 1, so that the window has a centre; got {scope}")
+
+
+def _channels_last(gradient: Tensor | None) -> Tensor | None:
+    """The gradient of (b, H, W, channels) in this order in memory, whatever the order of what follows the layer."""
+    return gradient if gradient is None else gradient.contiguous()
 
 
 def _linear(pixels: Tensor, conv: nn.Conv2d, norm: nn.Module | None = None) -> Tensor:

@@ -9,6 +9,7 @@ same embeddings; blocks that share them are computed together: the same block of
 below one another in one picture. Both products are then batched matrix products on contiguous memory.
 """
 
+from functools import lru_cache, partial
 from math import prod
 
 import torch
@@ -44,8 +45,11 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
             signed_map = _map(q[where], spread[:, crop], scratch)
             s, rows, width, h, _ = q[where].shape
             by_pixel = signed_map.view(rows * width * h, s, -1).transpose(0, 1)
-            product = scratch("y", s, rows * width * h, window.shape[2])
-            out[where] = torch.bmm(by_pixel, window, out=product).view(s, rows, width, h, -1)
+            whole = out[where].is_contiguous()
+            product = (out[where].view if whole else partial(scratch, "y"))(s, rows * width * h, window.shape[2])
+            torch.bmm(by_pixel, window, out=product)
+            if not whole:
+                out[where] = product.view(s, rows, width, h, -1)
     return y
 
 
@@ -110,7 +114,7 @@ def _tile_gradients(
     s, rows, width, h, k = q.shape
     (p, context, v) = rows * width, *window.shape[1:]
     by_pixel = _map(q, spread, scratch).view(p * h, s, -1)
-    dy_by_pixel = scratch.copy("dy", dy).view(s, p * h, v)
+    dy_by_pixel = (dy if dy.is_contiguous() else scratch.copy("dy", dy)).view(s, p * h, v)
     d_window = torch.bmm(by_pixel.permute(1, 2, 0), dy_by_pixel, out=scratch("window", s, context, v))
     dy_by_head = scratch.copy("dy", dy.permute(0, 3, 1, 2, 4)).view(s, h * p, v)
     d_map = torch.bmm(dy_by_head, window.transpose(1, 2), out=scratch("map", s, h * p, context))
@@ -166,21 +170,22 @@ def add_windows(grad_columns: Tensor, d_window: Tensor, strip: Strip, tile: Tile
 def spread_embedding(embedding: Tensor, strip: Strip):
     """Spread E over a block's queries p and its window's context: (p, context·u, k), and how to add gradients back."""
     k, u, r_y, r_x = embedding.shape
-    device = embedding.device
-    query = [torch.arange(size, device=device) for size in (strip.rows, strip.right - strip.left)]
-    context = (
-        torch.arange(strip.above, strip.below, device=device),
-        torch.arange(strip.first - strip.left, strip.last - strip.left, device=device),
-    )
-    dy, dx = (c - q[:, None] + r // 2 for q, c, r in zip(query, context, (r_y, r_x), strict=True))
-    inside = ((dy >= 0) & (dy < r_y))[:, None, :, None] & ((dx >= 0) & (dx < r_x))[None, :, None, :]
-    index = (dy[:, None, :, None] * r_x + dx[None, :, None, :]).masked_fill(~inside, r_y * r_x)
-    index = index.reshape(len(query[0]) * len(query[1]), -1)
-    # One more row, of zeros, stands for every offset outside the scope.
-    table = F.pad(embedding.permute(2, 3, 1, 0).reshape(r_y * r_x, u * k), (0, 0, 0, 1))
+    width = strip.right - strip.left
+    dy = _offsets(strip.rows, strip.above, strip.below, r_y, embedding.device)
+    dx = _offsets(width, strip.first - strip.left, strip.last - strip.left, r_x, embedding.device)
+    index = (dy[:, None, :, None] * (r_x + 1) + dx[None, :, None, :]).flatten()
+    # One more row and column, of zeros, stand for every offset outside the scope.
+    table = F.pad(embedding.permute(2, 3, 1, 0), (0, 0, 0, 0, 0, 1, 0, 1)).view(-1, u * k)
 
     def scatter(grad_embedding: Tensor, gradient: Tensor) -> None:
-        grad_table = torch.zeros_like(table).index_add_(0, index.flatten(), gradient.reshape(-1, u * k))
-        grad_embedding += grad_table[:-1].view(r_y, r_x, u, k).permute(3, 2, 0, 1)
+        grad_table = torch.zeros_like(table).index_add_(0, index, gradient.view(-1, u * k))
+        grad_embedding += grad_table.view(r_y + 1, r_x + 1, u, k)[:-1, :-1].permute(3, 2, 0, 1)
 
-    return table.index_select(0, index.flatten()).view(index.shape[0], -1, k), scatter
+    return table.index_select(0, index).view(strip.rows * width, -1, k), scatter
+
+
+@lru_cache(maxsize=256)
+def _offsets(queries: int, first: int, last: int, r: int, device: torch.device) -> Tensor:
+    """The offset of each context from each query along an axis, (queries, last − first), in 0 … r − 1; r is outside."""
+    context = torch.arange(first, last, device=device) - torch.arange(queries, device=device)[:, None] + r // 2
+    return context.masked_fill((context < 0) | (context > r), r)
