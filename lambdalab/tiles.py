@@ -58,7 +58,8 @@ def position_term_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients with respect to queries, values and embedding; each tile of the map is computed anew."""
     grad = grad.contiguous()  # products of expanded gradients, as sums send them back, would go item by item
-    grad_q, grad_v, grad_e = (torch.zeros_like(each) for each in (queries, values, embedding))
+    grad_q = torch.empty_like(queries)  # every query is in one block
+    grad_v, grad_e = torch.zeros_like(values), torch.zeros_like(embedding)
     scratch = Scratch(queries)
     for strip in strips(values.shape, embedding.shape, tiling):
         spread, scatter = spread_embedding(embedding, strip)
@@ -156,15 +157,21 @@ def windows(columns: Tensor, strip: Strip, tile: Tile) -> Tensor:
 
 
 def add_windows(grad_columns: Tensor, d_window: Tensor, strip: Strip, tile: Tile) -> None:
-    """Add the gradients of a tile's windows to the columns': row by row, since windows in one picture overlap."""
+    """Add the gradients of a tile's windows to the columns'; windows in one picture overlap."""
     width, v = grad_columns.shape[2:]
     height = tile.below - tile.above
     if not isinstance(tile.block, slice):
         grad_columns[tile.picture, tile.start : tile.start + height] += d_window.view(-1, height, width, v)
         return
-    size = d_window.shape[0]
-    for row, gradient in enumerate(d_window.view(size, height, width, v).unbind(1), tile.start):
-        grad_columns[tile.picture, row : row + strip.rows * (size - 1) + 1 : strip.rows] += gradient
+    rows = _window_rows(d_window.shape[0], strip.rows, height, d_window.device)
+    below = grad_columns[tile.picture, tile.start :].flatten(1)
+    below.index_add_(0, rows, d_window.view(-1, width * v))
+
+
+@lru_cache(maxsize=256)
+def _window_rows(windows: int, step: int, height: int, device: torch.device) -> Tensor:
+    """The rows of windows that begin a step below one another, one window after the other."""
+    return (step * torch.arange(windows, device=device)[:, None] + torch.arange(height, device=device)).flatten()
 
 
 def spread_embedding(embedding: Tensor, strip: Strip):
