@@ -38,7 +38,13 @@ def convolve(queries: Tensor, values: Tensor, embedding: Tensor) -> Tensor:
 
     Multiply-adds: b·n·r²·u·k·v + b·h·n·k·v, r² with the zeros of the padding. Memory: b·n·k·v for λp.
     """
-    return torch.matmul(queries, lambda_convolution(values, embedding))
+    lambdas = lambda_convolution(values, embedding)
+    if lambdas.device.type != "cpu" or lambdas.stride(-2) != 1 or torch.compiler.is_compiling():
+        return torch.matmul(queries, lambdas)
+    # Picture by picture, where the products read λp as the convolution left it; all at once, matmul copies it first,
+    # which takes longer than the products.
+    pictures = zip(queries.flatten(1, 2), lambdas.flatten(1, 2), strict=True)
+    return torch.stack([torch.bmm(*picture) for picture in pictures]).unflatten(1, queries.shape[1:3])
 
 
 def lambda_convolution(values: Tensor, embedding: Tensor) -> Tensor:
@@ -48,9 +54,12 @@ def lambda_convolution(values: Tensor, embedding: Tensor) -> Tensor:
         # On its side: for windows twice as tall as the map, and narrow, PyTorch's (oneDNN's) gradient of the weights
         # of one channel writes beyond its memory; seen with 19 rows or more and 13 columns or fewer.
         return lambda_convolution(values.transpose(1, 2), embedding.transpose(2, 3)).transpose(1, 2)
-    channels_last = torch.channels_last
-    maps = values.permute(0, 4, 3, 1, 2).flatten(0, 1).contiguous(memory_format=channels_last)  # (b·v, u, H, W)
-    kernels = embedding.contiguous(memory_format=channels_last)
+    maps = values.permute(0, 4, 1, 2, 3).flatten(0, 1).contiguous().permute(0, 3, 1, 2)  # (b·v, u, H, W)
+    kernels = embedding.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    if not torch.compiler.is_compiling() and not work.channels_last(shape_of(values, values, embedding)):
+        maps, kernels = maps.contiguous(), kernels.contiguous()
+        if u == 1:  # both layouts are contiguous; PyTorch tells them apart by the channel's stride
+            maps, kernels = maps.squeeze(1).unsqueeze(1), kernels.squeeze(1).unsqueeze(1)
     padding = embedding.shape[2] // 2, embedding.shape[3] // 2
     lambdas = F.conv2d(maps, kernels, padding=padding)  # (b·v, k, H, W)
     return lambdas.permute(0, 2, 3, 1).unflatten(0, (b, v)).permute(0, 2, 3, 4, 1)

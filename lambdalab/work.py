@@ -62,17 +62,40 @@ def count_plain(shape: Shape, order: str) -> tuple[Work, int]:
     b, n, k, v, u = shape.batch, shape.height * shape.width, shape.dim_k, shape.dim_v, shape.dim_u
     lambdas, spread = b * n * k * v, n * n * u * k
     if order == "lambda":
-        work = Work({"lambda": 1, "all pairs": n * u * lambdas, "all spread": spread, "λ": lambdas})
+        work = Work({"lambda": 1, "all pairs": n * u * lambdas, "all spread": spread, "λ": lambdas, "λ used": b * n})
     else:
-        taps = "taps of one channel" if u == 1 else "taps"
-        channels = -(-k // 16) * 16  # a convolution computes whole vectors of output channels
-        work = Work({"convolution": 1, taps: b * channels * v * u * pairs(shape)})
-        work += Work({"window": b * n * channels * v * u * prod(shape.window)})
-        work += Work({"channels": b * v, "channel pixels": b * v * u * n, "λ by v": lambdas, "applied": b * n})
-        work += Work({"λ beyond the cache": max(0, lambdas - CACHE_NUMBERS)})
+        work = _count_convolution(shape, lambdas)
     if shape.training:
         work += Work({f"{unit}, back": amount for unit, amount in work.items()})
+        if order == "convolve":  # the values' gradient: a convolution from k channels to u, which are far from a vector
+            work += Work({"taps by k": b * v * k * pairs(shape)})
     return work, (spread if order == "lambda" else lambdas) + lambdas
+
+
+def _count_convolution(shape: Shape, lambdas: int) -> Work:
+    b, n, v, u = shape.batch, shape.height * shape.width, shape.dim_v, shape.dim_u
+    channels = -(-shape.dim_k // 16) * 16  # a convolution computes whole vectors of output channels
+    taps, window = b * channels * v * u * pairs(shape), b * n * channels * v * u * prod(shape.window)
+    work = Work({"convolution": 1, "applied": b * n, "λ beyond the cache": max(0, lambdas - CACHE_NUMBERS)})
+    if u > 1:
+        work += Work({"taps": taps, "window": window, "channels": b * v, "channel pixels": b * v * u * n})
+    elif channels_last(shape):
+        work += Work({"taps of one": taps, "window of one": window, "pixels of one": b * v * n})
+    else:
+        work += Work({"taps of one channel": taps, "window": window, "channels": b * v, "channel pixels": b * v * n})
+    if shape.device == "cpu" and channels_last(shape):
+        return work + Work({"λ with k last": lambdas, "applied products": lambdas * shape.heads})
+    return work + Work({"λ by v": lambdas})
+
+
+def channels_last(shape: Shape) -> bool:
+    """Whether the convolution's tensors lie with their channels last: quicker, but where oneDNN has no code for it."""
+    if shape.device != "cpu":
+        return shape.dim_u > 1
+    window, pixels = prod(shape.window), shape.height * shape.width
+    if window > 64 * shape.batch * shape.dim_v:  # from 80 on the embedding's gradient took fifty times as long
+        return False
+    return shape.dim_u > 1 or window <= min(pixels, 128)
 
 
 def pairs(shape: Shape) -> int:

@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 from reference import picture, randomise, relative_error
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lambdalab.contraction import content_term, convolve, crop, lambda_first, map_first, position_lambdas
+from lambdalab.contraction import (
+    content_term,
+    convolve,
+    crop,
+    lambda_convolution,
+    lambda_first,
+    map_first,
+    position_lambdas,
+)
 from lambdalab.cuts import Tiling
 from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.layers import LambdaLayer
@@ -65,6 +74,36 @@ def check(order, inputs, tolerance):
 @given(shape=SHAPES, order=st.sampled_from([lambda_first, convolve]))
 def test_plain_orders_equal_the_equations(shape, order):
     check(order, tensors(**shape), 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("dim_u", "scope", "dim_v", "last"),
+    [(1, 5, 3, True), (1, 15, 3, False), (2, 5, 3, True), (2, 15, 1, False), (2, 15, 2, True)],
+)
+def test_the_convolution_keeps_its_channels_where_they_serve_it(dim_u, scope, dim_v, last):
+    # Last, where the products then read λp as it lies; not with one channel and a large window (slower), nor with a
+    # large window and few pictures (oneDNN's gradient of the weights then takes fifty times as long).
+    inputs = tensors(2, (12, 13), 2, 4, dim_u, dim_v, scope, seed=0)
+    check(convolve, inputs, 1e-10)
+    lambdas = lambda_convolution(*inputs[1:])
+    assert (lambdas.stride(-2) == 1) == last
+    with Copies(lambdas.numel()) as copies:
+        convolve(*inputs)
+    assert copies.count == (not last)
+
+
+class Copies(TorchDispatchMode):
+    """Counts the copies made of tensors of this many numbers."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers, self.count = numbers, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if function.overloadpacket in (torch.ops.aten.clone, torch.ops.aten.copy_):
+            self.count += result.numel() == self.numbers
+        return result
 
 
 @given(shape=SHAPES, tiling=TILINGS)
