@@ -22,7 +22,7 @@ from lambdalab.prices import price
 MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
 TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
-CACHE_NUMBERS = 2**21  # numbers of an intermediate result from which on each costs more
+CACHE_NUMBERS = 2**20  # numbers of an intermediate result from which on each costs more
 
 
 class Shape(NamedTuple):
@@ -76,7 +76,7 @@ def _count_convolution(shape: Shape, lambdas: int) -> Work:
     b, n, v, u = shape.batch, shape.height * shape.width, shape.dim_v, shape.dim_u
     channels = -(-shape.dim_k // 16) * 16  # a convolution computes whole vectors of output channels
     taps, window = b * channels * v * u * pairs(shape), b * n * channels * v * u * prod(shape.window)
-    work = Work({"convolution": 1, "applied": b * n, "λ beyond the cache": max(0, lambdas - CACHE_NUMBERS)})
+    work, beyond = Work({"convolution": 1, "applied": b * n}), max(0, lambdas - CACHE_NUMBERS)
     if u > 1:
         work += Work({"taps": taps, "window": window, "channels": b * v, "channel pixels": b * v * u * n})
     elif channels_last(shape):
@@ -84,8 +84,9 @@ def _count_convolution(shape: Shape, lambdas: int) -> Work:
     else:
         work += Work({"taps of one channel": taps, "window": window, "channels": b * v, "channel pixels": b * v * n})
     if shape.device == "cpu" and channels_last(shape):
-        return work + Work({"λ with k last": lambdas, "applied products": lambdas * shape.heads})
-    return work + Work({"λ by v": lambdas})
+        work += Work({"λ with k last": lambdas, "applied products": lambdas * shape.heads})
+        return work + Work({"λ beyond the cache": beyond})
+    return work + Work({"λ by v": lambdas, "λ by v beyond the cache": beyond})
 
 
 def channels_last(shape: Shape) -> bool:
@@ -95,7 +96,7 @@ def channels_last(shape: Shape) -> bool:
     window, pixels = prod(shape.window), shape.height * shape.width
     if window > 64 * shape.batch * shape.dim_v:  # from 80 on the embedding's gradient took fifty times as long
         return False
-    return shape.dim_u > 1 or window <= min(pixels, 128)
+    return shape.dim_u > 1 or window <= min(pixels // 4, 256)
 
 
 def pairs(shape: Shape) -> int:

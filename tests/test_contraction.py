@@ -78,7 +78,7 @@ def test_plain_orders_equal_the_equations(shape, order):
 
 @pytest.mark.parametrize(
     ("dim_u", "scope", "dim_v", "last"),
-    [(1, 5, 3, True), (1, 15, 3, False), (2, 5, 3, True), (2, 15, 1, False), (2, 15, 2, True)],
+    [(1, 5, 3, True), (1, 7, 3, False), (2, 5, 3, True), (2, 15, 1, False), (2, 15, 2, True)],
 )
 def test_the_convolution_keeps_its_channels_where_they_serve_it(dim_u, scope, dim_v, last):
     # Last, where the products then read λp as it lies; not with one channel and a large window (slower), nor with a

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lambdalab import prices
 from lambdalab.bench.planner import PlannerBench
-from lambdalab.bench.pricing import Fitted, fit_prices, time_work, write_prices
+from lambdalab.bench.pricing import Fitted, Timing, fit_prices, time_work, write_prices
 from lambdalab.cli import main
 from lambdalab.errors import UserError
 from lambdalab.work import ORDERS, Shape, alternatives
@@ -36,7 +36,8 @@ def own_prices(monkeypatch):
 def test_exact_timings_give_their_prices_back(true, random):
     works = [Counter({unit: random.randint(1, 1000) * (random.random() < 0.7) for unit in "abc"}) for _ in range(40)]
     works = [Counter({unit: 1}) for unit in "abc"] + [work for work in works if work.total()]
-    timed = [(work, sum(price * work[unit] for unit, price in zip("abc", true, strict=True))) for work in works]
+    taken = [sum(price * work[unit] for unit, price in zip("abc", true, strict=True)) for work in works]
+    timed = [Timing(work, seconds, min(taken)) for work, seconds in zip(works, taken, strict=True)]
     fitted = fit_prices(timed)
     assert fitted.timings == len(timed) and fitted.error < 1e-6
     assert [fitted.prices[unit] for unit in "abc"] == pytest.approx(true, rel=6e-3)  # three digits are kept
@@ -44,14 +45,19 @@ def test_exact_timings_give_their_prices_back(true, random):
 
 def test_what_costs_nothing_or_less_gets_no_price():
     timed = [(Counter(a=1), 1.0), (Counter(a=2), 2.0), (Counter(a=1, b=1), 0.9), (Counter(a=1, c=0), 1.0)]
-    assert set(fit_prices(timed).prices) == {"a"}
+    assert set(fit_prices([Timing(*each, quickest=0.9) for each in timed]).prices) == {"a"}
+
+
+def test_a_way_far_slower_than_the_best_counts_for_less():
+    # One unit took 1 s in the best way and 200 s of 100 in another: without weights its price would lie between.
+    assert fit_prices([Timing(Counter(a=1), 1.0, 1.0), Timing(Counter(a=100), 200.0, 1.0)]).prices["a"] == 1.0
 
 
 def test_every_order_and_more_tilings_are_timed():
     timed = time_work([SHAPE], PlannerBench(repeats=1, seconds=0))
-    assert len(timed) > len(ORDERS) and all(seconds > 0 for _, seconds in timed)
+    assert len(timed) > len(ORDERS) and all(each.seconds >= each.quickest > 0 for each in timed)
     of_orders = [way.work for way in alternatives(SHAPE)]
-    assert [work for work, _ in timed][: len(of_orders)] == of_orders
+    assert [each.work for each in timed][: len(of_orders)] == of_orders
 
 
 def test_written_prices_are_read_and_decide(tmp_path, own_prices):

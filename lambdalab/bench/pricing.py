@@ -16,6 +16,14 @@ MORE = 3  # tilings of a shape that are timed besides each order's best
 WIDE = 25  # an order predicted so many times slower than the quickest is not timed
 
 
+class Timing(NamedTuple):
+    """What a way of a shape does and takes, and the seconds that the shape's quickest way took."""
+
+    work: Work
+    seconds: float
+    quickest: float
+
+
 class Fitted(NamedTuple):
     """Seconds for one unit of each kind of work, and how far off they are."""
 
@@ -24,21 +32,20 @@ class Fitted(NamedTuple):
     timings: int
 
 
-def fit_prices(timed: list[tuple[Work, float]]) -> Fitted:
+def fit_prices(timed: list[Timing]) -> Fitted:
     """Find the prices that predict best: non-negative least squares of the relative errors.
 
-    Minimises Σ (Σ_unit price·amount / seconds − 1)² over the timings, all prices ≥ 0 (scipy.optimize.nnls).
-
-    Args:
-        timed: work and the seconds that it took.
+    Minimises Σ (w · (Σ_unit price·amount / seconds − 1))² over the timings, all prices ≥ 0 (scipy.optimize.nnls).
+    The weights w = quickest / seconds: a way far slower than the best need not be known as well to be refused.
     """
     import numpy as np
     from scipy.optimize import nnls
 
-    units = sorted({unit for work, _ in timed for unit, amount in work.items() if amount})
-    amounts = np.array([[work[unit] / seconds for unit in units] for work, seconds in timed])
+    units = sorted({unit for work, _, _ in timed for unit, amount in work.items() if amount})
+    amounts = np.array([[work[unit] / seconds for unit in units] for work, seconds, _ in timed])
+    weights = np.array([quickest / seconds for _, seconds, quickest in timed])
     largest = amounts.max(axis=0)  # so that all columns are of one size
-    found, _ = nnls(amounts / largest, np.ones(len(timed)), maxiter=100 * len(units))
+    found, _ = nnls(amounts / largest * weights[:, None], weights, maxiter=100 * len(units))
     error = float(np.median(np.abs(amounts / largest @ found - 1)))
     prices = {unit: float(f"{x:.3g}") for unit, x in zip(units, found / largest, strict=True) if x > 0}
     return Fitted(prices, error, len(timed))
@@ -46,13 +53,15 @@ def fit_prices(timed: list[tuple[Work, float]]) -> Fitted:
 
 def time_work(
     shapes: list[Shape], bench: PlannerBench, progress: Callable[[str], None] = lambda name: None
-) -> list[tuple[Work, float]]:
-    """Time each shape's orders and a few more tilings, none far slower: the work and the seconds of each."""
+) -> list[Timing]:
+    """Time each shape's orders and a few more tilings, none far slower."""
     timed = []
     for shape in shapes:
         ways = [way for way in alternatives(shape) if way.seconds <= WIDE * alternatives(shape)[0].seconds]
         ways += [way for way in _more_tilings(shape) if way.tiling not in [other.tiling for other in ways]]
-        timed += [(way.work, spread[0]) for way, spread in bench.times(shape, ways, progress)]
+        taken = [(way.work, spread[0]) for way, spread in bench.times(shape, ways, progress)]
+        quickest = min(seconds for _, seconds in taken)
+        timed += [Timing(work, seconds, quickest) for work, seconds in taken]
     return timed
 
 
