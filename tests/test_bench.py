@@ -14,7 +14,7 @@ from reference import picture, randomise, relative_error
 from lambdalab import UserError
 from lambdalab.bench import rounds
 from lambdalab.bench.records import read_rows, write_rows
-from lambdalab.bench.report import faster_peers, means, speed_markdown
+from lambdalab.bench.report import faster_peers, means, model_markdown, speed_markdown
 from lambdalab.bench.rounds import compared, geometric_mean, paired_ratio, paired_rounds
 from lambdalab.bench.shapes import LayerShape, choose, parse, standard_shapes
 from lambdalab.bench.sides import OURS, PASSES, PEERS, check_peers, make_side
@@ -224,11 +224,23 @@ def test_the_figure_has_a_dot_at_each_ratio_and_a_line_at_the_mean():
     pyplot.close("all")
 
 
-def test_the_readmes_table_is_drawn_from_the_committed_measurements():
+@pytest.mark.parametrize(
+    ("marker", "markdown", "file"), [("speed", speed_markdown, "layer.csv"), ("models", model_markdown, "model.csv")]
+)
+def test_the_readmes_tables_are_drawn_from_the_committed_measurements(marker, markdown, file):
     root = Path(__file__).resolve().parent.parent
     readme = (root / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- speed -->\n(.*?)\n<!-- /speed -->", readme, re.S)
-    assert shown[1] == speed_markdown(read_rows(root / "data/benchmarks/layer.csv"))
+    shown = re.search(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", readme, re.S)
+    assert shown[1] == markdown(read_rows(root / "data/benchmarks" / file))
+
+
+def test_model_markdown_sets_the_others_beside_the_lambda_network():
+    made = {"depth": 50, "size": 32, "batch": 8, "seconds": 1.5, "peak_mb": 1234.5, "ratio": 1.0, "peak_ratio": 1.0}
+    others = [("original's order", 2.5, 1.25), ("resnet", 0.5, 0.75)]
+    rows = [made | {"side": "lambda"}] + [made | {"side": s, "ratio": t, "peak_ratio": m} for s, t, m in others]
+    rows += [row | {"depth": 18, "ratio": 9.0} for row in rows]
+    line = model_markdown(rows).splitlines()[2]
+    assert line == "| LambdaResNet50 | 32×32, 8 | 1.5 | 1,234 | 2.50 ×, 1.25 × | 0.50 ×, 0.75 × |"
 
 
 def test_speed_markdown_leaves_out_who_did_less_work():

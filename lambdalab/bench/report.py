@@ -211,3 +211,18 @@ def speed_markdown(rows: list[Row]) -> str:
                 cells.append(f"{geometric_mean(found):.1f} (≥ {min(found):.2f})" if found else "–")
             lines.append(f"| {title}, {count} {shapes} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def model_markdown(rows: list[Row]) -> str:
+    """The model benchmark in Markdown: a training step, the others' time and peak memory over the lambda network's."""
+    lines = [
+        "| network | pictures, batch | step [s] | peak [MB] | original's order: time, memory | ResNet: time, memory |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for ours in select(rows, side="lambda"):
+        network = {name: ours[name] for name in ("depth", "size", "batch")}
+        others = [select(rows, **network, side=side)[0] for side in ("original's order", "resnet")]
+        cells = [f"{row['ratio']:.2f} ×, {row['peak_ratio']:.2f} ×" for row in others]
+        size = "{depth} | {size}×{size}, {batch}".format(**network)
+        lines.append(f"| LambdaResNet{size} | {ours['seconds']:.3g} | {ours['peak_mb']:,.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
