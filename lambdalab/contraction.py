@@ -39,7 +39,8 @@ def convolve(queries: Tensor, values: Tensor, embedding: Tensor) -> Tensor:
     Multiply-adds: b·n·r²·u·k·v + b·h·n·k·v, r² with the zeros of the padding. Memory: b·n·k·v for λp.
     """
     lambdas = lambda_convolution(values, embedding)
-    if lambdas.device.type != "cpu" or lambdas.stride(-2) != 1 or torch.compiler.is_compiling():
+    as_it_lies = lambdas.device.type == "cpu" and lambdas.stride(-2) == 1
+    if torch.compiler.is_compiling() or not as_it_lies or not len(lambdas):
         return torch.matmul(queries, lambdas)
     # Picture by picture, where the products read λp as the convolution left it; all at once, matmul copies it first,
     # which takes longer than the products.

@@ -80,7 +80,13 @@ def _count_convolution(shape: Shape, lambdas: int) -> Work:
     if u > 1:
         work += Work({"taps": taps, "window": window, "channels": b * v, "channel pixels": b * v * u * n})
     elif channels_last(shape):
-        work += Work({"taps of one": taps, "window of one": window, "pixels of one": b * v * n})
+        work += Work(
+            {
+                "taps of one channel, last": taps,
+                "window of one channel, last": window,
+                "pixels of one channel, last": b * v * n,
+            }
+        )
     else:
         work += Work({"taps of one channel": taps, "window": window, "channels": b * v, "channel pixels": b * v * n})
     if shape.device == "cpu" and channels_last(shape):

@@ -92,6 +92,12 @@ def test_the_convolution_keeps_its_channels_where_they_serve_it(dim_u, scope, di
     assert copies.count == (not last)
 
 
+@pytest.mark.parametrize("order", [lambda_first, convolve])
+def test_no_pictures_give_no_pictures(order):
+    queries, values, embedding = tensors(1, (12, 13), 2, 4, 1, 3, 5, seed=0)
+    assert order(queries[:0], values[:0], embedding).shape == (0, 12, 13, 2, 3)
+
+
 class Copies(TorchDispatchMode):
     """Counts the copies made of tensors of this many numbers."""
 

@@ -78,7 +78,7 @@ def test_products_of_the_plain_orders_are_counted_exactly(shape, scope):
     assert convolved == shape.batch * n * window * values
     # A convolution computes 16 output channels at a time, so that many k are charged for.
     work = count_plain(shape, "convolve")[0]
-    assert convolved * 16 == (work["window"] + work["window of one"]) * shape.dim_k
+    assert convolved * 16 == (work["window"] + work["window of one channel, last"]) * shape.dim_k
 
 
 class Largest(TorchDispatchMode):
