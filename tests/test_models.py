@@ -119,6 +119,43 @@ def test_with_gamma_zero_each_block_starts_as_its_shortcut(name, options, number
             assert torch.equal(block(x), block.shortcut(x).relu()) == zero_gamma
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "lambda_resnet26"])
+def test_lengths_of_he_weights_and_of_pytorchs(name):
+    """N(0, 2/fan_out) and U(±1/√fan_in): variances of 2/fan_out and 1/(3·fan_in)."""
+    torch.manual_seed(0)
+    for init in ("he", "torch"):
+        model = create_model(name, stem="cifar", num_classes=10, init=init)
+        own = {id(m) for layer in model.modules() if isinstance(layer, LambdaLayer) for m in layer.modules()}
+        found = [m.weight.detach() for m in model.modules() if isinstance(m, nn.Conv2d) and id(m) not in own]
+        assert len(found) > 10
+        for weight in found:
+            fan_out, fan_in = weight[:, 0].numel(), weight[0].numel()
+            variance = 2 / fan_out if init == "he" else 1 / (3 * fan_in)
+            assert weight.var().item() == pytest.approx(variance, rel=0.15)
+        assert model.head.weight.std().item() == pytest.approx(
+            0.01 if init == "he" else (3 * model.head.in_features) ** -0.5, rel=0.1
+        )
+
+
+@pytest.mark.parametrize("name", ["resnet11_tiny", "lambda_resnet11_tiny"])
+def test_twice_the_weights_before_a_batch_norm_turn_a_quarter_as_far(name):
+    """The same function, half the gradient: a step turns w by lr·|∂L/∂w|/|w|, in proportion to 1/|w|²."""
+    torch.manual_seed(0)
+    model, x = create_model(name, zero_gamma=False, init="torch").double(), torch.randn(8, 3, 16, 16).double()
+    labels, weight = torch.arange(8), model.stages[0][0].residual.reduce.weight
+
+    def loss_and_gradient() -> tuple[float, torch.Tensor]:
+        loss = F.cross_entropy(model(x), labels)
+        return loss.item(), torch.autograd.grad(loss, weight)[0]
+
+    loss, gradient = loss_and_gradient()
+    with torch.no_grad():
+        weight.mul_(2)
+    doubled_loss, doubled_gradient = loss_and_gradient()
+    assert doubled_loss == pytest.approx(loss, rel=1e-3)  # not equal to the last digit: batch norm's ε
+    assert torch.allclose(doubled_gradient, gradient / 2, rtol=0.02, atol=0.01 * gradient.abs().max().item())
+
+
 @pytest.mark.parametrize("name", [*SMALL, "resnet50", "lambda_resnet50"])
 def test_the_loss_starts_at_the_logarithm_of_the_classes(name):
     torch.manual_seed(0)
@@ -177,6 +214,7 @@ def test_lambda_layers_in_a_network_keep_the_papers_initialisation():
         ("lambda_resnet18_original", {"se_ratio": 4}, "no se_ratio"),
         ("lambda_resnet18_original", {"content": False}, "no .*content"),
         ("lambda_resnet18_original", {"scope": 4}, "scope must be odd .*got 4"),
+        ("resnet18", {"init": "xavier"}, "init must be one of he, torch; got 'xavier'"),
         ("lambda_resnet18_original", {"contraction": "convolve"}, "no contraction"),
         ("lambda_resnet18", {"contraction": "convolv"}, "unknown contraction 'convolv'; did you mean 'convolve'"),
     ],
