@@ -18,6 +18,8 @@ MODEL_OPTIONS = {
     "scope": (int, "odd width of the position lambdas' window; 0: the global context"),
     "num_classes": (int, "outputs, at least as many as the pictures have classes"),
     "se_ratio": (int, "squeeze-excitation of this ratio in the convolutional stages"),
+    "zero_gamma": (bool, "γ = 0 in the last batch norm of each block: true or false"),
+    "init": (str, "first weights of convolutions and head: he or torch, PyTorch's own"),
 }
 
 

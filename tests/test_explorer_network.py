@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from lambdalab.errors import UserError
 from lambdalab.explorers import NetworkExplorer
 from lambdalab.explorers.network import network_lines
-from lambdalab.figures import plot_hybrids, plot_maps, plot_offset_use, plot_parts
+from lambdalab.figures import plot_hybrids, plot_maps, plot_offset_use, plot_parts, plot_turns
 from lambdalab.models import count_parameters, create_model, model_config
 from lambdalab.shapes import parameters_by_part
 
@@ -137,3 +137,11 @@ def test_offsets_that_never_occur_are_left_out():
     axes = plot_offset_use(use, title="2×2")
     assert axes.images[0].get_array().mask.sum() == 25 - 9 and axes.images[0].get_clim() == (0, 1)
     assert axes.images[0].get_extent() == [-2.5, 2.5, 2.5, -2.5]
+
+
+def test_turns_are_marked_layer_by_layer_from_the_top():
+    turns = {"one": {"first": 0.1, "second": 2.0}, "other": {"second": 4.0, "first": 1.0}}
+    axes = plot_turns(turns, title="a step")
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+    assert drawn == {"one": ([0.1, 2.0], ["first", "second"]), "other": ([1.0, 4.0], ["first", "second"])}
+    assert axes.get_xscale() == "log" and axes.yaxis_inverted() and "[degrees]" in axes.get_xlabel()

@@ -34,7 +34,7 @@ from lambdalab.figures.listening import (
     plot_without,
 )
 from lambdalab.figures.log import plot_causes, plot_log, plot_loudest, plot_norms, plot_restarts
-from lambdalab.figures.network import plot_hybrids, plot_maps, plot_offset_use, plot_parts
+from lambdalab.figures.network import plot_hybrids, plot_maps, plot_offset_use, plot_parts, plot_turns
 from lambdalab.figures.orders import plot_crossovers, plot_orders, plot_predictions, plot_roofline, plot_steps
 from lambdalab.figures.tables import plot_count, plot_printed, plot_waterfall
 from lambdalab.figures.training import plot_curves, plot_learning_rate
@@ -93,6 +93,7 @@ __all__ = [
     "plot_steps",
     "plot_tiles",
     "plot_timings",
+    "plot_turns",
     "plot_two_orders",
     "plot_two_ways",
     "plot_waterfall",

@@ -1,4 +1,4 @@
-"""Figures of a network: its maps to scale, where its parameters sit, what of a scope a map can use, the hybrids."""
+"""Figures of a network: maps to scale, parameters by place, the offsets that a map can use, hybrids, its first step."""
 
 from torch import Tensor
 
@@ -139,6 +139,29 @@ def plot_hybrids(table, ax=None):
     ax.grid(alpha=0.3)
     note = "Top-1 and printed millions: Bello 2021, arXiv 2102.08602 (ResNet-50 hybrids)"
     ax.text(1, -0.2, note, transform=ax.transAxes, ha="right", fontsize=8, color="0.3")
+    return ax
+
+
+def plot_turns(turns: dict[str, dict[str, float]], ax=None, title: str = ""):
+    """Draw by what angle a step turns each layer's weights, a row a layer and a mark a start.
+
+    Args:
+        turns: for each start, by its name, degrees by layer; the same layers for all.
+        ax: where to draw; a new figure if not given.
+        title: the figure's title.
+    """
+    import seaborn
+
+    layers = list(next(iter(turns.values())))
+    ax = ax or new_axes(8, 0.8 + 0.2 * len(layers))
+    palette = seaborn.color_palette("colorblind")
+    for (start, degrees), colour, mark in zip(turns.items(), palette, "osD^", strict=False):
+        ax.plot([degrees[layer] for layer in layers], layers, mark, color=colour, label=start)
+    ax.invert_yaxis()
+    ax.set(xscale="log", title=title, xlabel="turned by one step [degrees]", ylabel="stage.block.layer")
+    ax.tick_params("y", labelsize=8)
+    ax.grid(alpha=0.3)
+    ax.legend()
     return ax
 
 
