@@ -26,7 +26,7 @@ def replay_command(queue, only, budget, device, data, results, wants_list) -> No
 
     Repeat the same command as often as you like: it resumes what was begun, with the same numbers as if it had never
     stopped, and goes on with the next run while there is time. Ctrl-C, a kill or a lost machine cost the epoch under
-    way at most. Several replays at once share the queue.
+    way at most. Several replays at once share the queue: one for each GPU, since on one they get no further together.
 
     On a GPU it takes the rows under `gpu`, on a CPU those under `laptop`; --only takes any row. A run stays on the
     kind of device that it was begun on. Runs under way, and all checkpoints, are in runs/replay; a finished run's

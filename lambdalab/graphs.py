@@ -39,6 +39,8 @@ class RecordedModel:
 
     def _record(self, images: Tensor) -> nn.Module:
         """Return a module whose forward is the recording; its rehearsals leave no trace in the model."""
+        # The recording keeps its weights' nodes, and the stream they were made on; autograd warns, and waits for it.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         before = [buffer.clone() for buffer in self.model.buffers()]
         try:
             with self.autocast():
