@@ -81,6 +81,7 @@ def plot_pareto(table, costs: list[str], metric: str = "test_top1", axes=None):
         front = table[pareto_front(table[cost], better)].sort_values(cost)
         ax.plot(front[cost], front["mean"], color="black", linewidth=1, linestyle=":", zorder=0, label="front")
         ax.set(xscale="log", xlabel=COSTS[cost])
+        ax.set_title(f"{shown.label} by {COSTS[cost]}", fontsize=9)
         _plain_numbers(ax.xaxis)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(f"{shown.label} [{shown.unit}]")
@@ -111,7 +112,7 @@ def plot_learning_curves(curves, along: str = "epoch", highlight: list[str] | No
             ax.fill_between(mine[along], 100 * mine["low"], 100 * mine["high"], color=colour, alpha=0.2, linewidth=0)
     if len(coloured) < len(groups):
         ax.plot([], [], color="0.75", label="others")
-    ax.set(xlabel=along, ylabel="validation top-1 [%]")
+    ax.set(title=f"validation top-1 by {along}", xlabel=along, ylabel="validation top-1 [%]")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
