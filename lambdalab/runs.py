@@ -70,13 +70,13 @@ class Run:
         return pandas.read_csv(path)
 
     def write_config(self, config: dict) -> None:
-        """Write config.json and environment.json.
+        """Write config.json and environment.json; a run that was begun before an option came has its default.
 
         Raises:
             UserError: if the folder belongs to a run with another configuration.
         """
         if (self.folder / "config.json").is_file():
-            _refuse_difference(self.config, json.loads(json.dumps(config)), self.folder)
+            _refuse_difference(_with_defaults(self.config), json.loads(json.dumps(config)), self.folder)
             return
         write_json(self.folder / "environment.json", environment())
         write_json(self.folder / "config.json", config)
@@ -175,7 +175,7 @@ def read_runs(folder: Path):
 
 def _with_defaults(config: dict) -> dict:
     """Return a configuration with all options of the recipe, and of the network if it is one of this kit's."""
-    kinds = {"train": TrainConfig} | ({"model": ModelConfig} if "depths" in config["model"] else {})
+    kinds = {"train": TrainConfig} | ({"model": ModelConfig} if "depths" in config.get("model", {}) else {})
     known = {
         part: {option.name: option.default for option in fields(kind) if option.default is not MISSING}
         for part, kind in kinds.items()

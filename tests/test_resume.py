@@ -131,6 +131,20 @@ def test_another_run_in_the_folder_is_refused(uninterrupted):
         Experiment("lambda_resnet11_tiny", "digits", CONFIG).run(uninterrupted.folder, progress=False)
 
 
+def test_a_run_begun_before_an_option_came_goes_on(experiment, tmp_path):
+    """The option's default is what was done before; what is not the default was another run."""
+    experiment.run(tmp_path, stop_after=0, progress=False)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["model"]["init"], config["train"]["cuda_graphs"]
+    path.write_text(json.dumps(config))
+    assert experiment.run(tmp_path, progress=False).finished
+    del config["train"]["clip_norm"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"another run \(clip_norm 0.0 → 1.0\)"):
+        experiment.run(tmp_path, progress=False)
+
+
 def test_a_damaged_checkpoint_is_refused_and_kept(experiment, tmp_path):
     experiment.run(tmp_path, stop_after=0, progress=False)
     path = tmp_path / "last.safetensors"
