@@ -109,7 +109,7 @@ class ResNet(nn.Module):
             self._init_weights()
 
     def _init_weights(self) -> None:
-        """He's N(0, 2/fan_out) for convolutions, N(0, 0.01²) for the head; lambda layers have drawn their own.
+        """He's N(0, 2/fan_out) for convolutions (arXiv 1502.01852), N(0, 0.01²) for the head; not for lambda layers.
 
         Before a batch norm the length of weights w changes no output, but a step of rate lr turns them by an angle in
         proportion to lr/|w|² (van Laarhoven 2017, arXiv 1706.05350). PyTorch's own U(±1/√fan_in) makes |w|² smaller,
