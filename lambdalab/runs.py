@@ -9,7 +9,7 @@ import json
 import platform
 import re
 import subprocess
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from lambdalab.data import ImageData, load_data
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.inputs import InputFormat
-from lambdalab.models import ModelConfig, ResNet
+from lambdalab.models import CONFIGS, ModelConfig, ResNet
 from lambdalab.paths import checkout
 from lambdalab.processes import count_processes
 from lambdalab.recipe import TrainConfig
@@ -180,6 +180,8 @@ def _with_defaults(config: dict) -> dict:
         part: {option.name: option.default for option in fields(kind) if option.default is not MISSING}
         for part, kind in kinds.items()
     }
+    if named := CONFIGS.get(config.get("model", {}).get("name")):
+        known["model"] = asdict(named)  # the community code's networks have defaults of their own
     return {part: {**known.get(part, {}), **options} for part, options in config.items()}
 
 

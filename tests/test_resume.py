@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lambdalab.checkpoints import load_checkpoint
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment
 from lambdalab.interruption import stop_signals
+from lambdalab.models import model_config
 from lambdalab.runs import TIMES
 
 # Everything with a state that a checkpoint could forget: momentum, average, dropout, augmentation, warm-up.
@@ -143,6 +145,14 @@ def test_a_run_begun_before_an_option_came_goes_on(experiment, tmp_path):
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"another run \(clip_norm 0.0 → 1.0\)"):
         experiment.run(tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18_original"])
+def test_an_options_default_is_the_networks_own(name, tmp_path):
+    config = {"model": asdict(model_config(name)), "train": asdict(CONFIG)}
+    before = {option: value for option, value in config["model"].items() if option != "init"}
+    Run(tmp_path).write_config({**config, "model": before})
+    Run(tmp_path).write_config(config)
 
 
 def test_a_damaged_checkpoint_is_refused_and_kept(experiment, tmp_path):
