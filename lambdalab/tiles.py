@@ -47,7 +47,7 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
             by_pixel = signed_map.view(rows * width * h, s, -1).transpose(0, 1)
             whole = out[where].is_contiguous()
             product = (out[where].view if whole else partial(scratch, "y"))(s, rows * width * h, window.shape[2])
-            torch.bmm(by_pixel, window, out=product)
+            _product(by_pixel, window, product, scratch)
             if not whole:
                 out[where] = product.view(s, rows, width, h, -1)
     return y
@@ -116,29 +116,28 @@ def _tile_gradients(
     (p, context, v) = rows * width, *window.shape[1:]
     by_pixel = _map(q, spread, scratch).view(p * h, s, -1)
     dy_by_pixel = (dy if dy.is_contiguous() else scratch.copy("dy", dy)).view(s, p * h, v)
-    d_window = _columns_times(by_pixel.transpose(0, 1), dy_by_pixel, scratch, "window")
+    d_window = _product(by_pixel.permute(1, 2, 0), dy_by_pixel, scratch("window", s, context, v), scratch)
     dy_by_head = scratch.copy("dy", dy.permute(0, 3, 1, 2, 4)).view(s, h * p, v)
     d_map = torch.bmm(dy_by_head, window.transpose(1, 2), out=scratch("map", s, h * p, context))
     d_map = d_map.view(s * h, p, context).transpose(0, 1)
-    dq = torch.bmm(d_map, spread, out=scratch("dq", p, s * h, k))
+    dq = _product(d_map, spread, scratch("dq", p, s * h, k), scratch)
     q = scratch.copy("q", q.permute(1, 2, 0, 3, 4)).view(p, s * h, k)
-    d_spread = _columns_times(d_map, q, scratch, "spread")
+    d_spread = _product(d_map.transpose(1, 2), q, scratch("spread", p, context, k), scratch)
     return dq.view(rows, width, s, h, k).permute(2, 0, 1, 3, 4), d_spread, d_window
 
 
-def _columns_times(a: Tensor, b: Tensor, scratch: Scratch, name: str) -> Tensor:
-    """aᵀb, (s, c, d), of the map a (s, n, c) and some columns b (s, n, d); where it is quicker as (bᵀa)ᵀ, so.
+def _product(a: Tensor, b: Tensor, out: Tensor, scratch: Scratch) -> Tensor:
+    """ab (s, n, d) of a map a (s, n, c) and what it is applied to (s, c, d); where it is quicker as (bᵀaᵀ)ᵀ, so.
 
-    Rows of the map that lie a multiple of 1 kB apart fall on few of a processor's cache sets, so that reading down its
-    columns took twice as long as along its rows; beside fewer than 16 columns it took up to eight times as long.
+    On a processor few columns d that are no whole vectors took two to four times as long; and a map that is read down
+    its columns twice as long, where its rows lie a multiple of 2 kB apart and so fall on few of the cache's sets.
     """
-    (s, n, c), d = a.shape, b.shape[2]
-    product = scratch(name, s, c, d)
-    slow = d < 16 or a.stride(1) * a.itemsize % 1024 == 0
-    if a.device.type != "cpu" or not slow or n < 2 * d:  # with few rows, turning the result round costs more
-        return torch.bmm(a.transpose(1, 2), b, out=product)
-    across = torch.bmm(b.transpose(1, 2), a, out=scratch("across", s, d, c))
-    return product.copy_(across.transpose(1, 2))
+    c, d = b.shape[1:]
+    slow = (d < 64 and d % 16) or a.stride(2) * a.itemsize % 2048 == 0
+    if a.device.type != "cpu" or not slow or c < 2 * d:  # of few sums, turning the result round costs more
+        return torch.bmm(a, b, out=out)
+    turned = torch.bmm(b.transpose(1, 2), a.transpose(1, 2), out=scratch("turned", len(a), d, a.shape[1]))
+    return out.copy_(turned.transpose(1, 2))
 
 
 def strip_values(values: Tensor, strip: Strip, tiling: Tiling) -> Tensor:

@@ -147,7 +147,7 @@ def _count_tile(shape: Shape, queries: int, together: int, context: int) -> dict
     return {
         "tile": 1,
         "q·E": by_k * shape.dim_k,
-        "a·V": queries * shape.heads * together * context * (-(-shape.dim_v // 8) * 8),
+        "a·V": queries * shape.heads * together * context * shape.dim_v,
         "map": by_k,
         "blocks": together * queries * shape.heads * (shape.dim_k + shape.dim_v),
         "matrices": queries + together,

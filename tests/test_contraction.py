@@ -26,6 +26,7 @@ from lambdalab.contraction import (
 from lambdalab.cuts import Tiling
 from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.layers import LambdaLayer
+from lambdalab.tiles import Scratch
 from lambdalab.work import ORDERS
 
 TILINGS = st.builds(
@@ -120,6 +121,22 @@ def test_every_tiling_of_the_map_equals_the_equations(shape, tiling):
 @given(shape=SHAPES, tiling=TILINGS)
 def test_tiles_in_single_precision(shape, tiling):
     check(lambda *inputs: map_first(*inputs, tiling), tensors(**shape, dtype=torch.float32), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("batch", "dim_k", "dim_v", "turned"),
+    [
+        pytest.param(3, 16, 32, False, id="whole vectors, rows of the map 768 bytes apart"),
+        pytest.param(8, 16, 32, True, id="rows of the map 2 kB apart"),
+        pytest.param(3, 16, 31, True, id="values of no whole vectors"),
+        pytest.param(3, 8, 32, True, id="queries of half a vector"),
+    ],
+)
+def test_products_of_tiles_are_turned_round_where_it_is_quicker(batch, dim_k, dim_v, turned, monkeypatch):
+    inputs, names, call = tensors(batch, (8, 8), 4, dim_k, 1, dim_v, 15, 0, torch.float32), set(), Scratch.__call__
+    monkeypatch.setattr(Scratch, "__call__", lambda self, name, *shape: names.add(name) or call(self, name, *shape))
+    check(lambda *tensors: map_first(*tensors, Tiling(8, 8, "pictures", batch)), inputs, 1e-5)
+    assert ("turned" in names) == turned
 
 
 @given(shape=SHAPES)
