@@ -132,11 +132,11 @@ def _product(a: Tensor, b: Tensor, out: Tensor, scratch: Scratch) -> Tensor:
     On a processor few columns d that are no whole vectors took two to four times as long; and a map that is read down
     its columns twice as long, where its rows lie a multiple of 2 kB apart and so fall on few of the cache's sets.
     """
-    c, d = b.shape[1:]
-    slow = (d < 64 and d % 16) or a.stride(2) * a.itemsize % 2048 == 0
-    if a.device.type != "cpu" or not slow or c < 2 * d:  # of few sums, turning the result round costs more
+    (s, n, c), d = a.shape, b.shape[2]
+    narrow, aliased = n >= 16 and d < min(n, 64) and d % 16, a.stride(2) * a.itemsize % 2048 == 0
+    if a.device.type != "cpu" or not (narrow or aliased) or c < 2 * d:  # of few sums, turning it round costs more
         return torch.bmm(a, b, out=out)
-    turned = torch.bmm(b.transpose(1, 2), a.transpose(1, 2), out=scratch("turned", len(a), d, a.shape[1]))
+    turned = torch.bmm(b.transpose(1, 2), a.transpose(1, 2), out=scratch("turned", s, d, n))
     return out.copy_(turned.transpose(1, 2))
 
 
