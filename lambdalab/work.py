@@ -23,6 +23,7 @@ MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
 TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
 CACHE_NUMBERS = 2**20  # numbers of an intermediate result from which on each costs more
+PAGED_NUMBERS = 2**23  # and from which on it has fresh memory each time: glibc keeps no freed array of 32 MiB or more
 
 
 class Shape(NamedTuple):
@@ -60,16 +61,17 @@ class Choice:
 def count_plain(shape: Shape, order: str) -> tuple[Work, int]:
     """Work and memory of "lambda" and "convolve"."""
     b, n, k, v, u = shape.batch, shape.height * shape.width, shape.dim_k, shape.dim_v, shape.dim_u
-    lambdas, spread = b * n * k * v, n * n * u * k
+    lambdas, spread = b * n * k * v, n * n * u * k if order == "lambda" else 0
     if order == "lambda":
         work = Work({"lambda": 1, "all pairs": n * u * lambdas, "all spread": spread, "λ": lambdas, "λ used": b * n})
     else:
         work = _count_convolution(shape, lambdas)
+    work += Work({"fresh pages": sum(numbers for numbers in (lambdas, spread) if numbers >= PAGED_NUMBERS)})
     if shape.training:
         work += Work({f"{unit}, back": amount for unit, amount in work.items()})
         if order == "convolve":  # the values' gradient: a convolution from k channels to u, which are far from a vector
             work += Work({"taps by k": b * v * k * pairs(shape)})
-    return work, (spread if order == "lambda" else lambdas) + lambdas
+    return work, (spread or lambdas) + lambdas
 
 
 def _count_convolution(shape: Shape, lambdas: int) -> Work:
