@@ -7,7 +7,7 @@ from statistics import median
 import torch
 
 from lambdalab import contraction
-from lambdalab.work import Choice, Shape, alternatives, choose
+from lambdalab.work import ALIKE, Choice, Shape, alternatives, choose
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Plan:
     @property
     def reason(self) -> str:
         """Say in a line why this order."""
-        others = [way for way in self.alternatives if way.order != self.choice.order]
-        if self.choice != min(self.alternatives, key=lambda way: way.seconds):
+        if self.choice != next(way for way in self.alternatives if way.fits):
             return f"{self.choice.order}, as asked for"
-        ratio = others[0].seconds / self.choice.seconds
-        return f"{self.choice.order}: predicted {ratio:.2g} times as fast as {others[0].order}, the next"
+        following = next(way for way in self.alternatives if way.order != self.choice.order)
+        ratio = following.seconds / self.choice.seconds
+        if ratio <= ALIKE:
+            return f"{self.choice.order}: predicted to be as fast as {following.order}, to within 5 %, with less memory"
+        return f"{self.choice.order}: predicted {ratio:.2g} times as fast as {following.order}, the next"
 
     def __str__(self) -> str:
         shape = self.shape

@@ -23,6 +23,7 @@ MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
 TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
 CACHE_NUMBERS = 2**20  # numbers of an intermediate result from which on each costs more
+ALIKE = 1.05  # predictions this near to each other are not told apart
 PAGED_NUMBERS = 2**23  # and from which on it has fresh memory each time: glibc keeps no freed array of 32 MiB or more
 
 
@@ -230,7 +231,7 @@ def _alike(shape: Shape, tiling: Tiling) -> int:
 
 @lru_cache(maxsize=1024)
 def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, ...]:
-    """The best way of each order for a shape, the quickest first."""
+    """The quickest way of each order for a shape; first the quickest, of those predicted alike that of least memory."""
     tile_bytes = tile_bytes or TILE_BYTES.get(shape.device, TILE_BYTES["cpu"])
     choices = []
     for order in ORDERS:
@@ -246,11 +247,12 @@ def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, .
         priced = [
             Choice(order, tiling, work, memory, price(work, shape.device), fits) for tiling, work, memory, fits in ways
         ]
-        choices.append(min(priced, key=lambda choice: choice.seconds))
-    return tuple(sorted(choices, key=lambda choice: choice.seconds))
+        choices.append(min(priced, key=lambda way: way.seconds))
+    limit = ALIKE * min(way.seconds for way in choices)
+    return tuple(sorted(choices, key=lambda way: (0, way.memory) if way.seconds <= limit else (1, way.seconds)))
 
 
 def choose(shape: Shape, order: str = "auto", tile_bytes: int | None = None) -> Choice:
-    """The quickest way for a shape whose tiles keep to their bytes, or the quickest in the order of this name."""
+    """The first way for a shape whose tiles keep to their bytes, or the one in the order of this name."""
     ways = alternatives(shape, tile_bytes)
     return next(way for way in ways if way.order == order or (order == "auto" and way.fits))

@@ -108,7 +108,10 @@ def test_the_choice_is_the_cheapest_and_every_order_can_be_had(shape, scope, tra
     shape = with_scope(shape, scope)._replace(training=training)
     ways = alternatives(shape)
     assert sorted(way.order for way in ways) == sorted(ORDERS)
-    assert choose(shape).seconds == min(way.seconds for way in ways if way.fits) == price(choose(shape).work, "cpu")
+    chosen, fitting = choose(shape), [way for way in ways if way.fits]
+    alike = [way for way in fitting if way.seconds <= 1.05 * min(way.seconds for way in ways)]
+    assert chosen.memory == min(way.memory for way in alike or [chosen]) and chosen.seconds == price(chosen.work, "cpu")
+    assert alike or chosen.seconds == min(way.seconds for way in fitting)
     assert all(choose(shape, order).order == order for order in ORDERS)
     assert all(way.seconds > 0 and way.memory > 0 for way in ways)
 
