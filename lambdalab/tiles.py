@@ -83,14 +83,17 @@ class Scratch:
     """Memory that every tile uses again: fresh memory costs a page fault for every 4 kB, more than the products."""
 
     def __init__(self, like: Tensor):
-        self.like, self.kept = like, {}
+        self.like, self.kept, self.views = like, {}, {}
 
     def __call__(self, name: str, *shape: int) -> Tensor:
         """Return memory of this name and shape, with what the last tile left in it."""
-        size = prod(shape)
-        if name not in self.kept or self.kept[name].numel() < size:
-            self.kept[name] = self.like.new_empty(size)
-        return self.kept[name][:size].view(shape)
+        if (name, shape) not in self.views:
+            size = prod(shape)
+            if name not in self.kept or self.kept[name].numel() < size:
+                self.kept[name] = self.like.new_empty(size)
+                self.views = {key: view for key, view in self.views.items() if key[0] != name}
+            self.views[name, shape] = self.kept[name][:size].view(shape)
+        return self.views[name, shape]
 
     def copy(self, name: str, source: Tensor) -> Tensor:
         """Return a contiguous copy."""
