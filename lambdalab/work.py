@@ -248,8 +248,10 @@ def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, .
             Choice(order, tiling, work, memory, price(work, shape.device), fits) for tiling, work, memory, fits in ways
         ]
         choices.append(min(priced, key=lambda way: way.seconds))
-    limit = ALIKE * min(way.seconds for way in choices)
-    return tuple(sorted(choices, key=lambda way: (0, way.memory) if way.seconds <= limit else (1, way.seconds)))
+    choices.sort(key=lambda way: way.seconds)
+    alike = [way for way in choices if way.seconds <= ALIKE * choices[0].seconds]
+    alike.sort(key=lambda way: max(way.memory, CACHE_NUMBERS))  # what stays in the cache costs nothing
+    return (*alike, *choices[len(alike) :])
 
 
 def choose(shape: Shape, order: str = "auto", tile_bytes: int | None = None) -> Choice:

@@ -17,7 +17,16 @@ from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.planner import plan
 from lambdalab.prices import price, read_prices
-from lambdalab.work import ORDERS, TILE_BYTES, Shape, alternatives, choose, count_plain, count_tiles
+from lambdalab.work import (
+    CACHE_NUMBERS,
+    ORDERS,
+    TILE_BYTES,
+    Shape,
+    alternatives,
+    choose,
+    count_plain,
+    count_tiles,
+)
 
 SHAPES = st.builds(
     lambda **letters: Shape(**letters),
@@ -109,11 +118,23 @@ def test_the_choice_is_the_cheapest_and_every_order_can_be_had(shape, scope, tra
     ways = alternatives(shape)
     assert sorted(way.order for way in ways) == sorted(ORDERS)
     chosen, fitting = choose(shape), [way for way in ways if way.fits]
-    alike = [way for way in fitting if way.seconds <= 1.05 * min(way.seconds for way in ways)]
-    assert chosen.memory == min(way.memory for way in alike or [chosen]) and chosen.seconds == price(chosen.work, "cpu")
-    assert alike or chosen.seconds == min(way.seconds for way in fitting)
+    alike = [way for way in fitting if way.seconds <= 1.05 * min(way.seconds for way in ways)] or fitting
+    assert chosen.seconds == min(way.seconds for way in alike) == price(chosen.work, "cpu")
     assert all(choose(shape, order).order == order for order in ORDERS)
     assert all(way.seconds > 0 and way.memory > 0 for way in ways)
+
+
+def test_of_orders_predicted_alike_the_one_of_least_memory():
+    reasons = []
+    for shape in random_shapes(300, seed=1):
+        quickest, *slower = sorted((way for way in alternatives(shape) if way.fits), key=lambda way: way.seconds)
+        alike = [quickest, *(way for way in slower if way.seconds <= 1.05 * quickest.seconds)]
+        chosen = choose(shape)
+        assert chosen in alike
+        assert chosen == quickest or chosen.memory < quickest.memory
+        assert all(max(chosen.memory, CACHE_NUMBERS) <= max(way.memory, CACHE_NUMBERS) for way in alike)
+        reasons += [plan(shape).reason] if chosen != quickest else []
+    assert reasons and all("with less memory" in reason for reason in reasons)
 
 
 def test_backward_and_larger_pictures_cost_more():
