@@ -6,6 +6,7 @@ The choice depends on the shape alone, never on a timing, so that a run can be r
 
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -231,27 +232,32 @@ def _alike(shape: Shape, tiling: Tiling) -> int:
 
 @lru_cache(maxsize=1024)
 def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, ...]:
-    """The quickest way of each order for a shape; first the quickest, of those predicted alike that of least memory."""
+    """The best way of each order for a shape, the best first: the quickest, of those predicted alike the smaller."""
     tile_bytes = tile_bytes or TILE_BYTES.get(shape.device, TILE_BYTES["cpu"])
-    choices = []
-    for order in ORDERS:
-        if order in ("lambda", "convolve"):
-            ways = [(None, *count_plain(shape, order), True)]
-        else:
-            ways = [
-                (tiling, *count_tiles(shape, tiling), block_bytes(shape, tiling) <= tile_bytes)
-                for tiling in tilings(shape, order, tile_bytes)
-            ]
-        if order == "banded" and kernel_fits(shape):
-            ways.append((KERNEL, *count_kernel(shape), True))
-        priced = [
-            Choice(order, tiling, work, memory, price(work, shape.device), fits) for tiling, work, memory, fits in ways
-        ]
-        choices.append(min(priced, key=lambda way: way.seconds))
-    choices.sort(key=lambda way: way.seconds)
-    alike = [way for way in choices if way.seconds <= ALIKE * choices[0].seconds]
-    alike.sort(key=lambda way: max(way.memory, CACHE_NUMBERS))  # what stays in the cache costs nothing
-    return (*alike, *choices[len(alike) :])
+    found = [list(ways_of(shape, order, tile_bytes)) for order in ORDERS]
+    limit = ALIKE * min(way.seconds for ways in found for way in ways)
+
+    def rank(way: Choice) -> tuple:
+        if way.seconds > limit:
+            return 1, way.seconds
+        return 0, way.memory // CACHE_NUMBERS, way.seconds
+
+    return tuple(sorted((min(ways, key=rank) for ways in found), key=rank))
+
+
+def ways_of(shape: Shape, order: str, tile_bytes: int) -> Iterator[Choice]:
+    """One way for "lambda" and "convolve", one for each tiling worth considering for the others."""
+    if order not in MAP_FIRST:
+        work, memory = count_plain(shape, order)
+        yield Choice(order, None, work, memory, price(work, shape.device))
+        return
+    for tiling in tilings(shape, order, tile_bytes):
+        work, memory = count_tiles(shape, tiling)
+        fits = block_bytes(shape, tiling) <= tile_bytes
+        yield Choice(order, tiling, work, memory, price(work, shape.device), fits)
+    if order == "banded" and kernel_fits(shape):
+        work, memory = count_kernel(shape)
+        yield Choice(order, KERNEL, work, memory, price(work, shape.device))
 
 
 def choose(shape: Shape, order: str = "auto", tile_bytes: int | None = None) -> Choice:

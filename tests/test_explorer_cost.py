@@ -7,7 +7,15 @@ matplotlib.use("Agg")
 
 from lambdalab.cost import Cost, compare_layers
 from lambdalab.explorers import CostExplorer
-from lambdalab.figures import new_axes, plot_claims, plot_costs, plot_power_laws, plot_shares, plot_timings
+from lambdalab.figures import (
+    new_axes,
+    plot_claims,
+    plot_costs,
+    plot_power_laws,
+    plot_rates,
+    plot_shares,
+    plot_timings,
+)
 from lambdalab.timing import Timing
 
 
@@ -68,6 +76,12 @@ def test_power_laws_are_drawn_with_guides_through_the_last_point():
     drawn = [list(line.get_ydata()) for line in ax.lines]
     assert [1.0, 4.0] in drawn and [2.0, 4.0] in drawn
     assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_rates_are_drawn_from_zero_below_the_roof():
+    ax = plot_rates([4, 8, 16], {"one": [1.0, 2.0, 9.0], "other": [3.0, 4.0, 8.0]}, roof=10)
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1, 2, 9], [3, 4, 8], [10, 10]]
+    assert ax.get_ylim()[0] == 0 and list(ax.get_xticks()) == [0, 8, 16]
 
 
 def test_timings_are_drawn_as_medians():

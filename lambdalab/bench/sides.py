@@ -119,10 +119,14 @@ def layer_step(
 def warmed_step(
     name: str, shape: LayerShape, contraction: str, device: str, dtype: str, onednn: bool
 ) -> Callable[[], None]:
-    """Return a side's training step that has been rehearsed with one picture, for ``memory.peak_memory``."""
+    """Return a side's training step, for ``memory.peak_memory``, after a rehearsal.
+
+    The rehearsal is the same step, so that what libraries load and keep for themselves counts for no side.
+    """
     switch_onednn(onednn)
     side = make_side(name, shape, contraction)
     layer = side.layer.to(device)
-    layer_step(layer, replace(side.shape, batch=1), "training", device, dtype)()
+    step = layer_step(layer, side.shape, "training", device, dtype)
+    step()
     layer.zero_grad(set_to_none=True)
-    return layer_step(layer, side.shape, "training", device, dtype)
+    return step

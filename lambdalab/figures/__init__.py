@@ -7,7 +7,7 @@ from lambdalab.figures.base import new_axes, plot_matrix, plot_pictures, show
 from lambdalab.figures.bench import plot_networks, plot_peers, plot_scaling
 from lambdalab.figures.comparison import plot_learning_curves, plot_paired, plot_pareto, plot_seeds
 from lambdalab.figures.context import plot_growth, plot_listening, plot_shape, plot_two_orders, write_bytes
-from lambdalab.figures.cost import plot_claims, plot_costs, plot_power_laws, plot_shares, plot_timings
+from lambdalab.figures.cost import plot_claims, plot_costs, plot_power_laws, plot_rates, plot_shares, plot_timings
 from lambdalab.figures.lambdas import (
     plot_content_lambdas,
     plot_each,
@@ -80,6 +80,7 @@ __all__ = [
     "plot_power_laws",
     "plot_predictions",
     "plot_printed",
+    "plot_rates",
     "plot_reading_orders",
     "plot_restarts",
     "plot_roofline",

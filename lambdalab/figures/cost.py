@@ -81,6 +81,27 @@ def plot_timings(timings: dict, part: str, ax=None, *, guides: dict | None = Non
     return plot_power_laws(pixels, series, ax, guides=guides, ylabel="time [s]", title=f"{title}, median and quartiles")
 
 
+def plot_rates(columns: list[int], rates: dict[str, list[float]], roof: float, ax=None, *, title=""):
+    """Draw at which rate products run against their number of columns, below the rate of a large product.
+
+    Args:
+        columns: of the products.
+        rates: by the name of a way, billion multiply-adds a second.
+        roof: the large product's.
+        ax: where to draw; a new figure if not given.
+        title: the figure's title.
+    """
+    ax = ax or new_axes(7, 4)
+    for (name, values), colour, marker in zip(rates.items(), _colours(len(rates)), MARKERS, strict=False):
+        ax.plot(columns, values, marker=marker, color=colour, label=name)
+    ax.axhline(roof, color="black", linewidth=1, label="a large product")
+    ax.set(xlabel="columns", ylabel="billion multiply-adds a second", ylim=(0, None), title=title)
+    ax.set_xticks(range(0, max(columns) + 1, 8))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=9)
+    return ax
+
+
 def plot_claims(rows: dict, ax=None, *, labels=("the paper's table", "rebuilt"), ylabel="", title=""):
     """Draw pairs of numbers side by side on a logarithmic scale, such as a claim and its recount.
 
