@@ -98,7 +98,7 @@ def plot_rates(columns: list[int], rates: dict[str, list[float]], roof: float, a
     ax.set(xlabel="columns", ylabel="billion multiply-adds a second", ylim=(0, None), title=title)
     ax.set_xticks(range(0, max(columns) + 1, 8))
     ax.grid(alpha=0.3)
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=9, loc="lower right")
     return ax
 
 
