@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lambdalab import cuts, tiles, work
+from lambdalab import choices, cuts, tiles, work
 from lambdalab.cuts import Tiling
 from lambdalab.equations import position_lambda, relative_embeddings
 from lambdalab.work import Shape
@@ -87,7 +87,7 @@ def map_first(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling
 def position_term(
     queries: Tensor, values: Tensor, embedding: Tensor, order: str = "auto", tile_bytes: int | None = None
 ) -> Tensor:
-    """The position term in the quickest order for its shape, or in the one of this name (``work.ORDERS``).
+    """The position term in the quickest order for its shape, or in the one of this name (``choices.ORDERS``).
 
     While a model is compiled, tiles are planned when it runs, since sizes may be symbols; while it is exported, the
     map-first orders stand back, so that the program consists of PyTorch's own operations.
@@ -96,7 +96,7 @@ def position_term(
         pairs_are_fewer = queries.shape[1] * queries.shape[2] <= embedding.shape[2] * embedding.shape[3]
         order = "lambda" if order == "lambda" or (order != "convolve" and pairs_are_fewer) else "convolve"
     elif not torch.compiler.is_compiling():
-        way = work.choose(shape_of(queries, values, embedding), order, tile_bytes)
+        way = choices.choose(shape_of(queries, values, embedding), order, tile_bytes)
         return compute(way.order, way.tiling, queries, values, embedding)
     return compute(order, Tiling(0, 0, order, tile_bytes or 0), queries, values, embedding)
 
@@ -171,9 +171,9 @@ def planned(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) 
     """A tiling of no rows stands for one yet to be planned, of the order and the tile's bytes in its other fields."""
     if tiling.rows:
         return tiling
-    orders = work.MAP_FIRST if tiling.share == "auto" else (tiling.share,)
+    orders = choices.MAP_FIRST if tiling.share == "auto" else (tiling.share,)
     shape = shape_of(queries, values, embedding)._replace(training=True)
-    ways = [way for way in work.alternatives(shape, tiling.together or None) if way.order in orders]
+    ways = [way for way in choices.alternatives(shape, tiling.together or None) if way.order in orders]
     return max(ways, key=lambda way: way.fits).tiling  # the first that fits, else the first
 
 

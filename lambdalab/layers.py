@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lambdalab import contraction, planner
+from lambdalab.choices import ORDERS
 from lambdalab.equations import content_lambda
 from lambdalab.errors import UserError, did_you_mean
-from lambdalab.work import ORDERS, Shape
+from lambdalab.work import Shape
 
 
 class Projections(NamedTuple):
@@ -52,7 +53,8 @@ class LambdaLayer(nn.Module):
         content: whether to have a content lambda.
         position: whether to have a position lambda.
         contraction: the order of the position term's sums, by name, or "auto": the one that ``planner`` predicts to be
-            the quickest. All give the same result to rounding; ``layer.plan(size)`` shows what each costs.
+            the quickest, or as quick with less memory. All give the same result to rounding; ``layer.plan(size)``
+            shows what each costs.
         tile_bytes: the most memory for a tile of the map where the order is "dense" or "banded"; by default 4 MiB,
             which stay in a core's cache, and 256 MiB on a GPU.
 

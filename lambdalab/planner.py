@@ -7,7 +7,8 @@ from statistics import median
 import torch
 
 from lambdalab import contraction
-from lambdalab.work import ALIKE, Choice, Shape, alternatives, choose
+from lambdalab.choices import Choice, alternatives, choose
+from lambdalab.work import Shape
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,14 @@ class Plan:
     @property
     def reason(self) -> str:
         """Say in a line why this order."""
-        if self.choice != next(way for way in self.alternatives if way.fits):
+        fitting = [way for way in self.alternatives if way.fits]
+        if self.choice != fitting[0]:
             return f"{self.choice.order}, as asked for"
-        following = next(way for way in self.alternatives if way.order != self.choice.order)
-        ratio = following.seconds / self.choice.seconds
-        if ratio <= ALIKE:
-            return f"{self.choice.order}: predicted to be as fast as {following.order}, to within 5 %, with less memory"
-        return f"{self.choice.order}: predicted {ratio:.2g} times as fast as {following.order}, the next"
+        quickest, *slower = sorted(fitting, key=lambda way: way.seconds)
+        if self.choice != quickest:
+            return f"{self.choice.order}: predicted to be as fast as {quickest.order}, to within 5 %, with less memory"
+        ratio = slower[0].seconds / quickest.seconds
+        return f"{quickest.order}: predicted {ratio:.3g} times as fast as {slower[0].order}, the next"
 
     def __str__(self) -> str:
         shape = self.shape

@@ -136,7 +136,8 @@ def _product(a: Tensor, b: Tensor, out: Tensor, scratch: Scratch) -> Tensor:
     its columns twice as long, where its rows lie a multiple of 2 kB apart and so fall on few of the cache's sets.
     """
     (s, n, c), d = a.shape, b.shape[2]
-    narrow, aliased = n >= 16 and d < min(n, 64) and d % 16, a.stride(2) * a.itemsize % 2048 == 0
+    narrow = d % 16 and d < min(n, 64) and n >= 16  # turned round it has n columns
+    aliased = a.stride(2) * a.itemsize % 2048 == 0
     if a.device.type != "cpu" or not (narrow or aliased) or c < 2 * d:  # of few sums, turning it round costs more
         return torch.bmm(a, b, out=out)
     turned = torch.bmm(b.transpose(1, 2), a.transpose(1, 2), out=scratch("turned", s, d, n))

@@ -14,6 +14,7 @@ from reference import picture, randomise, relative_error
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lambdalab.choices import ORDERS
 from lambdalab.contraction import (
     content_term,
     convolve,
@@ -27,7 +28,6 @@ from lambdalab.cuts import Tiling
 from lambdalab.equations import apply_lambda, content_lambda, position_lambda, relative_embeddings
 from lambdalab.layers import LambdaLayer
 from lambdalab.tiles import Scratch
-from lambdalab.work import ORDERS
 
 TILINGS = st.builds(
     Tiling, st.integers(1, 7), st.integers(1, 7), st.sampled_from(["pictures", "rows"]), st.integers(1, 5)

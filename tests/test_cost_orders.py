@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdalab import LambdaLayer, count_parameters
+from lambdalab.choices import ORDERS
 from lambdalab.cost import lambda_cost
 from lambdalab.timing import counted_macs, kept_numbers
-from lambdalab.work import ORDERS
 
 some = settings(max_examples=40, deadline=None)
 layers = st.fixed_dictionaries(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot
 
 from lambdalab import cuts
+from lambdalab.choices import ORDERS, Choice, alternatives, choose
 from lambdalab.cost import pairs
 from lambdalab.cuts import Tiling
 from lambdalab.equations import relative_embeddings
@@ -22,7 +23,7 @@ from lambdalab.figures.orders import (
     plot_steps,
 )
 from lambdalab.planner import Plan
-from lambdalab.work import ORDERS, Choice, Shape, Work, alternatives, choose
+from lambdalab.work import Shape, Work
 
 SHAPE = Shape(2, 4, 5, 3, 6, 2, 2, window=(3, 5), training=False)
 shapes = st.builds(

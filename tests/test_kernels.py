@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lambdalab import work
+from lambdalab.choices import alternatives, choose
 from lambdalab.cuts import KERNEL
-from lambdalab.work import Shape, alternatives, choose, kernel_fits
+from lambdalab.work import Shape, kernel_fits
 
 # (b, H, W, h, k, u, v, scope): a window within and beyond the map, one row and one column, odd and large depths, heads
 # that fill a tile or do not, more value channels than a program takes, a width that pairs of pixels do not divide.

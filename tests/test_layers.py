@@ -4,9 +4,9 @@ import pytest
 import torch
 from reference import lambda_layer, picture, randomise, relative_error
 
+from lambdalab.choices import ORDERS
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
-from lambdalab.work import ORDERS
 
 
 def make_layer(*shape: int, seed: int = 0, **options) -> LambdaLayer:

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from lambdalab.blocks import ResidualBlock
+from lambdalab.choices import ORDERS
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.models import create_model, list_models, model_config
-from lambdalab.work import ORDERS
 
 SMALL = list_models("*_tiny") + list_models("*_small") + ["resnet18", "lambda_resnet18"]
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from lambdalab import prices
 from lambdalab.bench.planner import PlannerBench
 from lambdalab.bench.pricing import Fitted, Timing, fit_prices, time_work, write_prices
+from lambdalab.choices import ORDERS, alternatives
 from lambdalab.cli import main
 from lambdalab.errors import UserError
-from lambdalab.work import ORDERS, Shape, alternatives
+from lambdalab.work import Shape
 
 SHAPE = Shape(2, 5, 6, 3, 4, 2, 1, (5, 5))
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from reference import picture, randomise, relative_error
 from torch.nn import functional as F
 
+from lambdalab.choices import ORDERS
 from lambdalab.equations import apply_lambda, relative_embeddings
 from lambdalab.layers import LambdaLayer
-from lambdalab.work import ORDERS
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=15, deadline=None)

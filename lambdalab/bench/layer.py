@@ -9,9 +9,9 @@ from lambdalab.bench.records import Row
 from lambdalab.bench.rounds import Seconds, compared, paired_rounds
 from lambdalab.bench.shapes import LayerShape
 from lambdalab.bench.sides import OURS, PASSES, Side, layer_step, make_side, warmed_step
+from lambdalab.choices import ORDERS
 from lambdalab.errors import UserError, did_you_mean
 from lambdalab.timing import one_thread
-from lambdalab.work import ORDERS
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def peak_memory(prepare: Callable[..., Callable[[], None]], *arguments, device: 
 
     Args:
         prepare: a function of a module's top level; in the new process it is called with ``arguments``, makes what is
-            not to be counted (weights, input, a small rehearsal), and returns the work.
+            not to be counted (weights, input, a rehearsal), and returns the work.
         *arguments: for ``prepare``; they are pickled.
         device: where the work is done.
 

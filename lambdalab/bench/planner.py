@@ -8,9 +8,10 @@ import torch
 
 from lambdalab.bench.records import Row, distinct, select
 from lambdalab.bench.rounds import paired_rounds, spread
+from lambdalab.choices import Choice, alternatives
 from lambdalab.contraction import compute
 from lambdalab.timing import one_thread
-from lambdalab.work import Choice, Shape, alternatives
+from lambdalab.work import Shape
 
 Spread = tuple[float, float, float]  # median, first and third quartile
 

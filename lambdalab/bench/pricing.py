@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 
 from lambdalab.bench.planner import PlannerBench
+from lambdalab.choices import MAP_FIRST, TILE_BYTES, Choice, alternatives, tilings
 from lambdalab.files import write_json
 from lambdalab.prices import price
-from lambdalab.work import MAP_FIRST, TILE_BYTES, Choice, Shape, Work, alternatives, count_tiles, tilings
+from lambdalab.work import Shape, Work, count_tiles
 
 MORE = 3  # tilings of a shape that are timed besides each order's best
 WIDE = 25  # an order predicted so many times slower than the quickest is not timed

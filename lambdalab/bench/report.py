@@ -7,7 +7,7 @@ from lambdalab.bench.records import Row, distinct, select
 from lambdalab.bench.rounds import geometric_mean
 from lambdalab.bench.scaling import memory_ends, time_exponents
 from lambdalab.bench.sides import OURS
-from lambdalab.work import ORDERS
+from lambdalab.choices import ORDERS
 
 TITLES = {"forward": "forward alone", "training": "forward and backward"}
 

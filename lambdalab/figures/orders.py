@@ -5,11 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from lambdalab import cuts
+from lambdalab.choices import ORDERS, Choice
 from lambdalab.cuts import Strip, Tile, Tiling
 from lambdalab.figures.base import new_axes
 from lambdalab.figures.cost import MARKERS
 from lambdalab.planner import Plan
-from lambdalab.work import ORDERS, Choice, Shape
+from lambdalab.work import Shape
 
 MEBIBYTE = 2**20 / 4  # numbers of four bytes
 
@@ -22,7 +23,7 @@ def plot_orders(shape: Shape, ways: Iterable[Choice], axes=None):
 
     Args:
         shape: a small map, since every pair is a pixel.
-        ways: one for each order, of ``work.alternatives(shape)``.
+        ways: one for each order, of ``choices.alternatives(shape)``.
         axes: two rows of Axes, a column an order; a new figure if not given.
     """
     ways = sorted(ways, key=lambda way: ORDERS.index(way.order))
