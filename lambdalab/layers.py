@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lambdalab import contraction, planner
 from lambdalab.choices import ORDERS
 from lambdalab.equations import content_lambda
 from lambdalab.errors import UserError, did_you_mean
+from lambdalab.projections import projected
 from lambdalab.work import Shape
 
 
@@ -180,10 +180,11 @@ class LambdaLayer(nn.Module):
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Queries (b, H, W, h, k), keys (b, m, u, k), values (b, H, W, u, v): channels last, whatever x is."""
         self._check_input(x)
-        pixels = x.permute(0, 2, 3, 1).contiguous()
-        queries = _linear(pixels, self.to_q, self.norm_q).unflatten(3, (self.heads, self.dim_k))
-        keys = _linear(pixels, self.to_k).flatten(1, 2).unflatten(2, (self.dim_u, self.dim_k)) if self.content else None
-        values = _linear(pixels, self.to_v, self.norm_v).unflatten(3, (self.dim_u, self.dim_v))
+        maps = [(self.to_q, self.norm_q), (self.to_v, self.norm_v), *([(self.to_k, None)] if self.content else [])]
+        queries, values, *keys = projected(x.permute(0, 2, 3, 1).contiguous(), maps)
+        queries = queries.unflatten(3, (self.heads, self.dim_k))
+        values = values.unflatten(3, (self.dim_u, self.dim_v))
+        keys = keys[0].flatten(1, 2).unflatten(2, (self.dim_u, self.dim_k)) if self.content else None
         return queries, keys, values
 
     def _position_term(self, queries: Tensor, values: Tensor) -> Tensor:
@@ -232,13 +233,3 @@ def check_shape(*, heads: int, dim_out: int, scope: int | None, size: tuple[int,
 def _channels_last(gradient: Tensor | None) -> Tensor | None:
     """The gradient of (b, H, W, channels) in this order in memory, whatever the order of what follows the layer."""
     return gradient if gradient is None else gradient.contiguous()
-
-
-def _linear(pixels: Tensor, conv: nn.Conv2d, norm: nn.Module | None = None) -> Tensor:
-    """A 1×1 convolution and its batch norm on (b, H, W, channels); in evaluation the norm is folded into the weight."""
-    weight = conv.weight.flatten(1)
-    if isinstance(norm, nn.BatchNorm2d) and not norm.training and norm.affine and norm.track_running_stats:
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        return F.linear(pixels, weight * scale[:, None], norm.bias - norm.running_mean * scale)
-    y = F.linear(pixels, weight)
-    return y if norm is None else norm(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -50,6 +50,17 @@ def test_local_scope_equals_the_loop(size, scope, dim_u, heads, order, training)
     check_against_loop(layer, picture(2, 3, *size))
 
 
+@pytest.mark.parametrize("parts", [{}, {"content": False}, {"position": False}])
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_changes_where_no_gradient_is_wanted(training, parts):
+    """With gradients the three projections are one product, without them three."""
+    layer, x = make_layer(3, 8, dim_k=3, heads=2, scope=3, **parts).train(training), picture(2, 3, 4, 5)
+    y = layer(x)
+    with torch.no_grad():
+        assert relative_error(layer(x), y) <= 1e-14
+    assert y.requires_grad
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("size", "dim_u", "heads"), [((3, 4), 1, 4), ((4, 3), 2, 1), ((2, 3), 4, 4), ((1, 4), 1, 2)])
 def test_global_context_equals_the_loop(size, dim_u, heads, training):
