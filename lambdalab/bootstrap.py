@@ -1,4 +1,4 @@
-"""The first code cell of each lecture notebook: on Colab it installs the kit, anywhere else it does nothing.
+"""The first code cell of each notebook, exercises too: on Colab it installs the kit, anywhere else it does nothing.
 
 The kit has no address of its own: whoever opens it in Colab does so from a copy on GitHub, whose owner and name stand
 in the cell. `lambdalab address OWNER/NAME` writes them there.

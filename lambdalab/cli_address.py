@@ -12,8 +12,12 @@ def address_command(repository: str | None) -> None:
     """
     from lambdalab.bootstrap import bootstrap_cell, place_bootstrap
     from lambdalab.notebooks import list_notebooks
+    from lambdalab.paths import notebooks_dir
 
     bootstrap_cell(repository or "")  # refused before anything is written
-    for info in list_notebooks():
-        named = place_bootstrap(info.path, repository)
-        click.echo(f"{info.name}: {named or 'no repository; lambdalab address OWNER/NAME names one'}")
+    lectures = [info.path for info in list_notebooks()]
+    exercises = sorted((notebooks_dir() / "exercises").glob("**/[!.]*.ipynb"))  # with solutions and sources
+    for path in lectures + exercises:
+        named = place_bootstrap(path, repository)
+        name = path.relative_to(notebooks_dir()).with_suffix("").as_posix()
+        click.echo(f"{name}: {named or 'no repository; lambdalab address OWNER/NAME names one'}")

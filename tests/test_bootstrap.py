@@ -13,9 +13,12 @@ from click.testing import CliRunner
 
 from lambdalab.bootstrap import TAG, bootstrap_cell, place_bootstrap
 from lambdalab.cli import main
+from lambdalab.exercise_versions import find_exercises, out_of_date
 from lambdalab.notebooks import list_notebooks
+from lambdalab.paths import notebooks_dir
 
 NOTEBOOKS = [info.path for info in list_notebooks()]
+EXERCISES = sorted((notebooks_dir() / "exercises").glob("**/[!.]*.ipynb"))  # as handed out, solved, and their sources
 # Runs a cell with Colab's module or without, with a pip that only tells, and with a course to enter.
 KERNEL = """
 import subprocess, sys, types
@@ -37,9 +40,10 @@ def first_code(path: Path):
     return next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
 
 
-def test_every_lecture_notebook_begins_with_the_same_cell():
-    cells = [first_code(path) for path in NOTEBOOKS]
-    assert len(cells) >= 9 and all(cell.metadata.tags == [TAG] and not cell.outputs for cell in cells)
+def test_every_notebook_begins_with_the_same_cell():
+    cells = [first_code(path) for path in NOTEBOOKS + EXERCISES]
+    assert len(NOTEBOOKS) >= 9 and len(EXERCISES) >= 3 * 7
+    assert all(cell.metadata.tags == [TAG] and not cell.outputs for cell in cells)
     (source,) = {cell.source for cell in cells}
     repository = re.search('REPOSITORY = "(.*?)"', source)[1]
     assert source == bootstrap_cell(repository)
@@ -108,6 +112,16 @@ def test_the_command_writes_an_address_into_all_notebooks_and_keeps_it(tmp_path,
         cells = [first_code(path) for path in (tmp_path / "notebooks").iterdir()]
         assert {cell.source for cell in cells} == {bootstrap_cell("school/lambdas")}
     assert CliRunner().invoke(main, ["address", ""]).stdout.count("no repository") == 2
+
+
+def test_an_address_leaves_the_exercises_what_their_sources_make(tmp_path, monkeypatch):
+    shutil.copytree(notebooks_dir() / "exercises", tmp_path / "notebooks" / "exercises")
+    monkeypatch.setenv("LAMBDALAB_HOME", str(tmp_path))
+    told = CliRunner().invoke(main, ["address", "school/lambdas"])
+    assert "\nexercises/solutions/07_rescue_the_run: school/lambdas\n" in told.stdout
+    cells = [first_code(path) for path in (tmp_path / "notebooks" / "exercises").glob("**/*.ipynb")]
+    assert len(cells) == len(EXERCISES) and {cell.source for cell in cells} == {bootstrap_cell("school/lambdas")}
+    assert out_of_date(find_exercises()) == []
 
 
 @pytest.mark.parametrize("repository", ["lambdas", "https://github.com/a/b", "a/b/c", 'a/b"; x="', "a/b c"])
