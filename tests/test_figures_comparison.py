@@ -54,6 +54,8 @@ def test_the_front_joins_what_none_beats(metric, front):
     (line,) = [line for line in ax.lines if line.get_label() == "front"]
     assert list(zip(line.get_xdata(), line.get_ydata(), strict=True)) == front
     assert {"a", "b", "c", "d", "front"} == set(labels(ax)) and ax.get_xscale() == "log"
+    names = table.reset_index().set_index("mean")["index"]
+    assert {text.get_text(): text.xy for text in ax.texts} == {names[y]: (x, y) for x, y in front}
 
 
 def test_costs_lie_side_by_side():

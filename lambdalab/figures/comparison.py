@@ -80,6 +80,7 @@ def plot_pareto(table, costs: list[str], metric: str = "test_top1", axes=None):
         better = table["mean"] if shown.higher_is_better else -table["mean"]
         front = table[pareto_front(table[cost], better)].sort_values(cost)
         ax.plot(front[cost], front["mean"], color="black", linewidth=1, linestyle=":", zorder=0, label="front")
+        _name_points(ax, front[cost], front["mean"])
         ax.set(xscale="log", xlabel=COSTS[cost])
         ax.set_title(f"{shown.label} by {COSTS[cost]}", fontsize=9)
         _plain_numbers(ax.xaxis)
@@ -134,6 +135,18 @@ def _names(ax, names: list[str]) -> None:
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(alpha=0.3)
+
+
+def _name_points(ax, xs, ys) -> None:
+    """Write each point's name beside it, on the side where the axes have more room."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground="white")]  # readable across other points
+    middle = (min(ax.dataLim.intervalx) * max(ax.dataLim.intervalx)) ** 0.5  # of a logarithmic axis
+    for name, x, y in zip(xs.index, xs, ys, strict=True):
+        side, align = (7, "left") if x <= middle else (-7, "right")
+        style = {"ha": align, "fontsize": 7, "path_effects": halo, "zorder": 3}
+        ax.annotate(name, (x, y), (side, 4), textcoords="offset points", **style)
 
 
 def _plain_numbers(axis) -> None:
