@@ -1,5 +1,6 @@
 """What holds for all tests: which outputs of a notebook are compared, where GPU tests run, hypothesis's patience."""
 
+import os
 import signal
 
 import pytest
@@ -17,7 +18,11 @@ NOT_COMPARED = ("text/html", "image/svg+xml", "stderr")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs under test, also where a shell in the background switched it off for us."""
+    """Let Ctrl-C reach the programs under test, also where a shell in the background switched it off for us.
+
+    And have them, and the notebooks, do without the compiled kernel, whatever this machine's user wishes.
+    """
+    os.environ.pop("LAMBDALAB_COMPILED", None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

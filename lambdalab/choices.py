@@ -14,6 +14,7 @@ from lambdalab.work import CACHE_NUMBERS, Shape, Work, count_kernel, count_plain
 
 MAP_FIRST = ("dense", "banded")
 ORDERS = ("lambda", "convolve", *MAP_FIRST)
+NAMES = (*ORDERS, "kernel")  # of ways: the kernel is "banded" without tiles
 TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
 ALIKE = 1.05  # predictions this near to each other are not told apart
 
@@ -29,6 +30,11 @@ class Choice:
     seconds: float  # predicted
     fits: bool = True  # whether its tiles keep to their bytes
     measured: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The order, or "kernel" if one kernel does without tiles."""
+        return "kernel" if self.tiling == KERNEL else self.order
 
 
 def tilings(shape: Shape, order: str, tile_bytes: int) -> list[Tiling]:
@@ -65,17 +71,20 @@ def _alike(shape: Shape, tiling: Tiling) -> int:
 
 @lru_cache(maxsize=1024)
 def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, ...]:
-    """The best way of each order for a shape, the best first: the quickest, of those predicted alike the smaller."""
+    """The best way of each name for a shape, the best first: the quickest, of those predicted alike the smaller."""
     tile_bytes = tile_bytes or TILE_BYTES.get(shape.device, TILE_BYTES["cpu"])
-    found = [list(ways_of(shape, order, tile_bytes)) for order in ORDERS]
-    limit = ALIKE * min(way.seconds for ways in found for way in ways)
+    found: dict[str, list[Choice]] = {}
+    for order in ORDERS:
+        for way in ways_of(shape, order, tile_bytes):
+            found.setdefault(way.name, []).append(way)
+    limit = ALIKE * min(way.seconds for ways in found.values() for way in ways)
 
     def rank(way: Choice) -> tuple:
         if way.seconds > limit:
             return 1, way.seconds
         return 0, way.memory // CACHE_NUMBERS, way.seconds  # in whole caches: what stays in one costs nothing
 
-    return tuple(sorted((min(ways, key=rank) for ways in found), key=rank))
+    return tuple(sorted((min(ways, key=rank) for ways in found.values()), key=rank))
 
 
 def ways_of(shape: Shape, order: str, tile_bytes: int) -> Iterator[Choice]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lambdalab import choices, cuts, tiles, work
+from lambdalab import choices, compiled, cuts, tiles, work
 from lambdalab.cuts import Tiling
 from lambdalab.equations import position_lambda, relative_embeddings
 from lambdalab.work import Shape
@@ -148,19 +148,22 @@ _LIBRARY.define(f"position_term_gradients(Tensor grad, {_ARGUMENTS}) -> (Tensor,
 @torch.library.impl(_LIBRARY, "position_term", "CompositeExplicitAutograd")
 def _position_term(queries, values, embedding, *tiling):
     tiling = planned(queries, values, embedding, Tiling(*tiling))
-    return products_of(tiling).position_term(queries, values, embedding, tiling)
+    return products_of(tiling, queries.device.type).position_term(queries, values, embedding, tiling)
 
 
 @torch.library.impl(_LIBRARY, "position_term_gradients", "CompositeExplicitAutograd")
 def _position_term_gradients(grad, queries, values, embedding, *tiling):
     tiling = planned(queries, values, embedding, Tiling(*tiling))
-    return products_of(tiling).position_term_gradients(grad, queries, values, embedding, tiling)
+    products = products_of(tiling, queries.device.type)
+    return products.position_term_gradients(grad, queries, values, embedding, tiling)
 
 
-def products_of(tiling: Tiling):
+def products_of(tiling: Tiling, device: str):
     """The module that has the products of a tiling."""
     if tiling != cuts.KERNEL:
         return tiles
+    if device == "cpu":
+        return compiled
     # Here, because Triton takes a while to load and is not everywhere.
     from lambdalab import kernels
 

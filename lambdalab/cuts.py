@@ -20,7 +20,7 @@ class Tiling(NamedTuple):
         return f"{self.rows}×{self.columns}, {self.together} {self.share} together"
 
 
-KERNEL = Tiling(1, 1, "kernel", 1)  # no tiles: the map stays in a GPU's registers, pixel by pixel
+KERNEL = Tiling(1, 1, "kernel", 1)  # no tiles: the map stays in registers, or in the first cache, pixel by pixel
 
 
 class Strip(NamedTuple):

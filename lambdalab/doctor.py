@@ -89,9 +89,10 @@ def check_packages(project: str, version_of: Callable[[str], str | None]) -> str
 
 @finding("CPU")
 def check_cpu(cpuinfo: Path) -> str:
-    """Is there a core for each of torch's threads? `cpuinfo` is where Linux names the processor."""
+    """Is there a core for each of torch's threads, and the compiled kernel, if asked for? `cpuinfo` is Linux's."""
     import torch
 
+    from lambdalab import compiled
     from lambdalab.runs import processor
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -99,7 +100,13 @@ def check_cpu(cpuinfo: Path) -> str:
     detail = f"{processor(cpuinfo)}, {cores} usable cores, {threads} torch threads"
     if threads > cores:
         raise Broken(detail, f"more threads than cores wait for each other: set OMP_NUM_THREADS={cores}")
-    return detail
+    try:
+        if not compiled.wanted():
+            return detail
+        compiled.library(torch.float32)
+    except (UserError, compiled.CannotCompile) as error:
+        raise Broken(f"{detail}; {error}", f"repair that, or unset {compiled.VARIABLE}") from error
+    return f"{detail}, the compiled kernel"
 
 
 @finding("memory")

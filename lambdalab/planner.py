@@ -24,12 +24,12 @@ class Plan:
         """Say in a line why this order."""
         fitting = [way for way in self.alternatives if way.fits]
         if self.choice != fitting[0]:
-            return f"{self.choice.order}, as asked for"
+            return f"{self.choice.name}, as asked for"
         quickest, *slower = sorted(fitting, key=lambda way: way.seconds)
         if self.choice != quickest:
-            return f"{self.choice.order}: predicted to be as fast as {quickest.order}, to within 5 %, with less memory"
+            return f"{self.choice.name}: predicted to be as fast as {quickest.name}, to within 5 %, with less memory"
         ratio = slower[0].seconds / quickest.seconds
-        return f"{quickest.order}: predicted {ratio:.3g} times as fast as {slower[0].order}, the next"
+        return f"{quickest.name}: predicted {ratio:.3g} times as fast as {slower[0].name}, the next"
 
     def __str__(self) -> str:
         shape = self.shape
@@ -41,17 +41,11 @@ class Plan:
             f"  {'order':<10}{'predicted':>12}{'measured':>12}{'memory':>12}  tiles",
         ]
         for way in self.alternatives:
-            mark = "→" if way.order == self.choice.order else " "
+            mark = "→" if way.name == self.choice.name else " "
             measured = "-" if way.measured is None else f"{1e3 * way.measured:.3g} ms"
             memory = f"{4 * way.memory / 2**20:.3g} MiB"
-            cut = (
-                f"{way.tiling.rows}×{way.tiling.columns}, {way.tiling.together} {way.tiling.share} together"
-                if way.tiling
-                else ""
-            )
-            lines.append(
-                f"{mark} {way.order:<10}{1e3 * way.seconds:>9.3g} ms{measured:>12}{memory:>12}  {cut}".rstrip()
-            )
+            line = f"{mark} {way.name:<10}{1e3 * way.seconds:>9.3g} ms{measured:>12}{memory:>12}  {way.tiling or ''}"
+            lines.append(line.rstrip())
         return "\n".join([*lines, self.reason])
 
 
@@ -61,8 +55,8 @@ def plan(shape: Shape, order: str = "auto", tile_bytes: int | None = None, *, me
     if measure:
         limit = 20 * ways[0].seconds
         ways = tuple(replace(way, measured=_time(shape, way)) if way.seconds <= limit else way for way in ways)
-    chosen = choose(shape, order, tile_bytes).order
-    return Plan(shape, next(way for way in ways if way.order == chosen), ways)
+    chosen = choose(shape, order, tile_bytes).name
+    return Plan(shape, next(way for way in ways if way.name == chosen), ways)
 
 
 def _time(shape: Shape, way: Choice, repeats: int = 3) -> float:

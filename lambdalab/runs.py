@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from lambdalab import compiled
 from lambdalab.checkpoints import load_checkpoint
 from lambdalab.data import ImageData, load_data
 from lambdalab.errors import UserError
@@ -186,7 +187,7 @@ def _with_defaults(config: dict) -> dict:
 
 
 def environment() -> dict:
-    """Return what a result may depend on: versions, processor or GPU, threads, and the code's commit."""
+    """Return what a result may depend on: versions, processor or GPU, threads, the compiled kernel, the commit."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": platform.python_version(),
@@ -197,6 +198,7 @@ def environment() -> dict:
         "processes": count_processes(),
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
+        "compiled": compiled.runs(torch.float32),
         "commit": _commit(),
     }
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import torch
 
-from lambdalab import cuts
+from lambdalab import compiled, cuts
 from lambdalab.cuts import KERNEL, Tiling
 
 CACHE_NUMBERS = 2**20  # numbers of an intermediate result from which on each costs more
+LANES = 16  # numbers in a vector of a processor
 PAGED_NUMBERS = 2**23  # and from which on it has fresh memory each time: glibc keeps no freed array of 32 MiB or more
 
 
@@ -138,16 +139,47 @@ def _count_tile(shape: Shape, queries: int, together: int, context: int) -> dict
 
 
 def count_kernel(shape: Shape) -> tuple[Work, int]:
-    """Work of the kernel: a pixel's window, row by row, in pieces of 32 entries; it needs no memory."""
-    rows = shape.batch * shape.height * shape.width * shape.window[0] * -(-shape.window[1] * shape.dim_u // 32)
-    work = Work({"kernel": 1, "window rows": rows, "window rows by v": rows * -(-shape.dim_v // 16)})
+    """Work of a kernel, pixel by pixel and row by row of the window; it needs no memory."""
+    if shape.device == "cpu":
+        work = _count_compiled(shape)
+    else:  # a row in pieces of 32 entries
+        rows = shape.batch * shape.height * shape.width * shape.window[0] * -(-shape.window[1] * shape.dim_u // 32)
+        work = Work({"kernel": 1, "window rows": rows, "window rows by v": rows * -(-shape.dim_v // 16)})
     if shape.training:
         work += Work({f"{unit}, back": amount for unit, amount in work.items()})
     return work, 0
 
 
+def _count_compiled(shape: Shape) -> Work:
+    """A processor's kernel computes whole vectors, of 16 numbers: of k, of v, and of the taps of a window's row."""
+    k, v = (-(-depth // LANES) * LANES for depth in (shape.dim_k, shape.dim_v))
+    rows = shape.batch * _seen(shape.height, shape.window[0], 1)[0]
+    taps, vectors = _seen(shape.width, shape.window[1], shape.dim_u)
+    products = rows * shape.heads
+    return Work(
+        {
+            "compiled": 1,
+            "copied": shape.batch * shape.height * shape.width * (shape.heads * k + shape.dim_u * v),
+            "rows of pixels": rows * shape.width,
+            "q·E in vectors": products * vectors * LANES * k,
+            "a·V in vectors": products * taps * v,
+        }
+    )
+
+
+def _seen(side: int, window: int, each: int) -> tuple[int, int]:
+    """Entries, ``each`` a pixel, that all pixels along an axis see of it, and how many vectors hold them."""
+    seen = [each * (min(side, place + window // 2 + 1) - max(0, place - window // 2)) for place in range(side)]
+    return sum(seen), sum(-(-entries // LANES) for entries in seen)
+
+
 def kernel_fits(shape: Shape) -> bool:
-    """Whether there is a kernel for a shape: on a GPU, in half precision, where a row of the window fits registers."""
+    """Whether there is a kernel for a shape: on a processor, if it was asked for; on a GPU, if there is room.
+
+    There in half precision, where a row of the window fits registers.
+    """
+    if shape.device == "cpu":
+        return compiled.runs(shape.dtype)
     across = shape.window[1] * max(shape.dim_u, shape.heads)
     channels = max(shape.heads * max(shape.dim_k, shape.dim_v), shape.dim_u * shape.dim_v)
     small = across <= 128 and shape.heads <= 16 and shape.dim_k <= 64

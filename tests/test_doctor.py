@@ -11,7 +11,7 @@ import pytest
 import torch
 import torchvision
 
-from lambdalab import doctor
+from lambdalab import compiled, doctor
 from lambdalab.doctor import Check
 
 GIB = 2**30
@@ -113,6 +113,22 @@ def test_cpu(monkeypatch, tmp_path):
     assert sound(doctor.check_cpu(tmp_path / "absent"), "usable cores")
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores + 1)
     assert broken(doctor.check_cpu(cpuinfo), f"OMP_NUM_THREADS={cores}")
+
+
+def test_compiled_kernel(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert "kernel" not in doctor.check_cpu(tmp_path).detail
+    monkeypatch.setenv(compiled.VARIABLE, "1")
+    monkeypatch.setattr(compiled, "library", lambda dtype: None)
+    assert sound(doctor.check_cpu(tmp_path), "compiled kernel")
+    monkeypatch.setattr(compiled, "library", fails_to_compile)
+    assert broken(doctor.check_cpu(tmp_path), "no compiler", f"unset {compiled.VARIABLE}")
+    monkeypatch.setenv(compiled.VARIABLE, "maybe")
+    assert broken(doctor.check_cpu(tmp_path), "'maybe'", f"unset {compiled.VARIABLE}")
+
+
+def fails_to_compile(dtype):
+    raise compiled.CannotCompile("no compiler")
 
 
 def test_memory(monkeypatch):

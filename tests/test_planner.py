@@ -18,7 +18,7 @@ from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
 from lambdalab.planner import plan
 from lambdalab.prices import price, read_prices
-from lambdalab.work import CACHE_NUMBERS, Shape, count_plain, count_tiles
+from lambdalab.work import CACHE_NUMBERS, Shape, count_kernel, count_plain, count_tiles
 
 SHAPES = st.builds(
     lambda **letters: Shape(**letters),
@@ -149,6 +149,7 @@ def test_every_unit_of_work_has_a_price():
             for way in alternatives(shape._replace(training=training, dtype=dtype, dim_u=dim_u, window=window))
             for unit in way.work
         }
+        units |= count_kernel(shape)[0].keys()
         assert set(read_prices()[device]) <= units
         assert all(any(unit in read_prices()[device] for unit in way.work) for way in alternatives(shape))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lambdalab.bench.machine import Limits, measure_limits, onednn_products
+from lambdalab.bench.machine import Limits, measure_limits, onednn_products, setting_columns
 from lambdalab.bench.memory import Peaks, peak_columns, peak_megabytes
 from lambdalab.bench.records import Row
 from lambdalab.bench.rounds import Seconds, compared, paired_rounds
@@ -75,7 +75,8 @@ class LayerBench:
             share = self.seconds / 3 if kind == "forward" else self.seconds * 2 / 3
             taken = paired_rounds(steps, self.repeats, share, self.device)
             rows += summarise(sides, shape, kind, taken, limits, peaks if kind == "training" else {})
-        return [{**row, "device": self.device, "dtype": self.dtype, "onednn": int(self.onednn)} for row in rows]
+        how = setting_columns(self.device, self.dtype, self.onednn)
+        return [{**row, **how} for row in rows]
 
     def _peak(self, name: str, shape: LayerShape) -> float | None:
         arguments = (name, shape, self.contraction, self.device, self.dtype, self.onednn)

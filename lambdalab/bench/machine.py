@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from lambdalab import compiled
 from lambdalab.bench.rounds import seconds_of
 from lambdalab.errors import UserError
 
@@ -75,6 +76,12 @@ def switch_onednn(wanted: bool) -> None:
     """
     if wanted:
         torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+
+
+def setting_columns(device: str, dtype: str, onednn: bool) -> dict[str, str | int]:
+    """How something was measured, as columns of its rows; the compiled kernel is asked for by LAMBDALAB_COMPILED."""
+    kernel = device == "cpu" and compiled.runs(DTYPES[dtype])
+    return {"device": device, "dtype": dtype, "onednn": int(onednn), "compiled": int(kernel)}
 
 
 def products_in(dtype: str, device: str) -> AbstractContextManager:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lambdalab.bench.machine import onednn_products, products_in, switch_onednn
+from lambdalab.bench.machine import onednn_products, products_in, setting_columns, switch_onednn
 from lambdalab.bench.memory import peak_columns, peak_megabytes
 from lambdalab.bench.records import Row
 from lambdalab.bench.rounds import compared, paired_rounds
@@ -121,7 +121,8 @@ class ModelBench:
                 for side, times in compared(taken, SIDES[0]).items():
                     what = {"depth": case.depth, "size": case.size, "batch": case.batch, "side": side}
                     rows.append({**what, **times, **peak_columns(peaks, side, SIDES[0])})
-        return [{**row, "device": self.device, "dtype": self.dtype, "onednn": int(self.onednn)} for row in rows]
+        how = setting_columns(self.device, self.dtype, self.onednn)
+        return [{**row, **how} for row in rows]
 
     def _peak(self, side: str, case: Case) -> float | None:
         arguments = (side, case, self.device, self.dtype, self.onednn)

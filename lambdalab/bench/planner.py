@@ -70,7 +70,7 @@ class PlannerBench:
             ways = [way for way in ways if way.seconds <= FAR * ways[0].seconds]
             for way, (middle, low, high) in self.times(shape, ways, progress):
                 times = {"seconds": middle, "seconds_low": low, "seconds_high": high, "predicted": way.seconds}
-                rows.append({"shape": name_of(shape), "order": way.order, **times, "tiling": str(way.tiling or "")})
+                rows.append({"shape": name_of(shape), "order": way.name, **times, "tiling": str(way.tiling or "")})
         return rows
 
     def times(self, shape: Shape, ways: list[Choice], progress: Callable[[str], None]) -> list[tuple[Choice, Spread]]:

@@ -7,7 +7,7 @@ from lambdalab.bench.records import Row, distinct, select
 from lambdalab.bench.rounds import geometric_mean
 from lambdalab.bench.scaling import memory_ends, time_exponents
 from lambdalab.bench.sides import OURS
-from lambdalab.choices import ORDERS
+from lambdalab.choices import NAMES
 
 TITLES = {"forward": "forward alone", "training": "forward and backward"}
 
@@ -174,7 +174,7 @@ def scaling_summary(rows: list[Row], limit_mb: float) -> list[str]:
 
 def planner_table(rows: list[Row]) -> Table:
     """Each shape's orders in milliseconds, the choice marked, and what the choice costs against the best."""
-    orders = sorted(distinct(rows, "order"), key=ORDERS.index)
+    orders = sorted(distinct(rows, "order"), key=NAMES.index)
     lines = []
     for shape, regret in regrets(rows).items():
         found = select(rows, shape=shape)

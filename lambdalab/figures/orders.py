@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lambdalab import cuts
-from lambdalab.choices import ORDERS, Choice
+from lambdalab.choices import NAMES, ORDERS, Choice
 from lambdalab.cuts import Strip, Tile, Tiling
 from lambdalab.figures.base import new_axes
 from lambdalab.figures.cost import MARKERS
@@ -156,17 +156,13 @@ def plot_predictions(plans: list[Plan], ax=None):
     """Draw measured against predicted time of every order that was measured; the plan's choice has a black ring."""
     ax = ax or new_axes(5.6, 4.4)
     seconds = []
-    for order, marker in zip(ORDERS, MARKERS, strict=False):
-        ways = [way for plan in plans for way in plan.alternatives if way.order == order and way.measured]
-        ax.plot(
-            [1e3 * way.seconds for way in ways],
-            [1e3 * way.measured for way in ways],
-            marker,
-            color=colour_of(order),
-            label=order,
-        )
+    found = {way.name for plan in plans for way in plan.alternatives}
+    for name, marker in ((name, MARKERS[NAMES.index(name)]) for name in NAMES if name in found):
+        ways = [way for plan in plans for way in plan.alternatives if way.name == name and way.measured]
+        points = [1e3 * way.seconds for way in ways], [1e3 * way.measured for way in ways]
+        ax.plot(*points, marker, color=colour_of(name), label=name)
         seconds += [1e3 * time for way in ways for time in (way.seconds, way.measured)]
-    chosen = [way for plan in plans for way in plan.alternatives if way.order == plan.choice.order and way.measured]
+    chosen = [way for plan in plans for way in plan.alternatives if way.name == plan.choice.name and way.measured]
     points = [[1e3 * getattr(way, name) for way in chosen] for name in ("seconds", "measured")]
     ax.plot(*points, "o", markersize=13, markerfacecolor="none", markeredgecolor="black", label="chosen")
     limits = min(seconds), max(seconds)
@@ -194,7 +190,7 @@ def plot_roofline(points: dict[str, tuple[float, float, float]], multiplied_at: 
     roof = np.geomspace(low, high, 200)
     ax.plot(roof, np.minimum(multiplied_at, copied_at * roof) / 1e9, color="black", label="the machine's roof")
     for index, (name, (macs, _, seconds)) in enumerate(points.items()):
-        colour = colour_of(name) if name in ORDERS else "grey"
+        colour = colour_of(name) if name in NAMES else "grey"
         x, y = intensity[name], macs / seconds / 1e9
         ax.plot(
             x, y, MARKERS[index % len(MARKERS)], color=colour, markersize=9, label=f"{name}: {1e3 * seconds:.3g} ms"
@@ -233,7 +229,7 @@ def plot_steps(times: dict[str, tuple[float, float]], ax=None):
 
 def colour_of(order: str):
     """An order's colour, the same in all figures."""
-    return _palette()[ORDERS.index(order)]
+    return _palette()[NAMES.index(order)]
 
 
 def _palette():
