@@ -85,7 +85,8 @@ def position_term_gradients(
 
 def _in_vectors(tensor: Tensor, kernel: ctypes.CDLL) -> Tensor:
     """Contiguous, with zeros behind the last axis's numbers until they fill whole vectors."""
-    return F.pad(tensor, (0, -tensor.shape[-1] % kernel.lanes())).contiguous()
+    missing = -tensor.shape[-1] % kernel.lanes()
+    return (F.pad(tensor, (0, missing)) if missing else tensor).contiguous()  # a pad of nothing would be a copy
 
 
 def _first(tensor: Tensor, channels: int) -> Tensor:

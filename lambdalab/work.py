@@ -151,15 +151,19 @@ def count_kernel(shape: Shape) -> tuple[Work, int]:
 
 
 def _count_compiled(shape: Shape) -> Work:
-    """A processor's kernel computes whole vectors, of 16 numbers: of k, of v, and of the taps of a window's row."""
+    """A processor's kernel computes whole vectors, of 16 numbers: of k, of v, and of the taps of a window's row.
+
+    Copied are the values, turned round for the backward pass, and depths that are not whole vectors.
+    """
     k, v = (-(-depth // LANES) * LANES for depth in (shape.dim_k, shape.dim_v))
     rows = shape.batch * _seen(shape.height, shape.window[0], 1)[0]
     taps, vectors = _seen(shape.width, shape.window[1], shape.dim_u)
     products = rows * shape.heads
+    copied = shape.dim_u * v + (k > shape.dim_k) * shape.heads * k + (v > shape.dim_v) * (shape.dim_u + shape.heads) * v
     return Work(
         {
             "compiled": 1,
-            "copied": shape.batch * shape.height * shape.width * (shape.heads * k + shape.dim_u * v),
+            "copied": shape.batch * shape.height * shape.width * copied,
             "rows of pixels": rows * shape.width,
             "q·E in vectors": products * vectors * LANES * k,
             "a·V in vectors": products * taps * v,
