@@ -18,6 +18,7 @@ def bench_command() -> None:
     lambdalab bench model --depths 18 --sizes 32
     lambdalab bench scaling --memory-limit 2000
     lambdalab bench training --networks laptop
+    LAMBDALAB_COMPILED=1 lambdalab bench layer            with the kernel in C++, which is compiled once
     """
 
 

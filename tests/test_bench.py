@@ -225,13 +225,21 @@ def test_the_figure_has_a_dot_at_each_ratio_and_a_line_at_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("marker", "markdown", "file"), [("speed", speed_markdown, "layer.csv"), ("models", model_markdown, "model.csv")]
+    ("marker", "markdown", "file"),
+    [
+        ("speed", speed_markdown, "layer.csv"),
+        ("models", model_markdown, "model.csv"),
+        ("speed_compiled", speed_markdown, "layer_compiled.csv"),
+        ("models_compiled", model_markdown, "model_compiled.csv"),
+    ],
 )
 def test_the_readmes_tables_are_drawn_from_the_committed_measurements(marker, markdown, file):
     root = Path(__file__).resolve().parent.parent
     readme = (root / "README.md").read_text(encoding="utf-8")
     shown = re.search(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", readme, re.S)
-    assert shown[1] == markdown(read_rows(root / "data/benchmarks" / file))
+    rows = read_rows(root / "data/benchmarks" / file)
+    assert shown[1] == markdown(rows)
+    assert {row.get("compiled", 0) for row in rows} == {int("compiled" in marker)}
 
 
 def test_model_markdown_sets_the_others_beside_the_lambda_network():

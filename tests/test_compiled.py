@@ -141,6 +141,17 @@ class TestPlan:
         assert choose(Shape(2, 9, 8, 8, 8, 4, 2, (5, 5), dtype=torch.float64)).tiling == KERNEL
         assert relative_error(layer(x), other(x)) <= 1e-10
 
+    def test_torch_compile_keeps_it(self, kernel, monkeypatch):
+        layer, x = randomise(LambdaLayer(16, dim_k=8, scope=5).train(), seed=0), picture(2, 16, 6, 5).float()
+        expected = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
+        called, gradients = [], compiled.position_term_gradients
+        monkeypatch.setattr(compiled, "position_term_gradients", lambda *args: (called.append(1), gradients(*args))[1])
+        torch.compiler.reset()
+        y = torch.compile(layer, backend="aot_eager", fullgraph=True)(x)
+        for ours, theirs in zip(torch.autograd.grad(y.square().sum(), list(layer.parameters())), expected, strict=True):
+            assert relative_error(ours, theirs) <= 1e-4
+        assert called
+
     @pytest.mark.parametrize("change", [{"dtype": torch.bfloat16}, {"dtype": torch.float16}, {"device": "cuda"}])
     def test_other_numbers_and_devices_do_without(self, kernel, change):
         assert all(way.tiling != KERNEL for way in alternatives(LAYER._replace(**{"window": (63, 63)} | change)))
