@@ -8,7 +8,6 @@
 // the r_x·u entries of a window's row. Compiled and called by compiled.py, for numbers of type REAL.
 
 #include <algorithm>
-#include <thread>
 #include <vector>
 
 #define INLINE __attribute__((always_inline)) static inline
@@ -81,15 +80,22 @@ static Range inside(int place, int length, int r) {
     return {std::max(0, r / 2 - place), std::min(r, length + r / 2 - place)};
 }
 
-// Share out 0 … count − 1 among threads.
+// PyTorch's own threads, of the OpenMP that it has loaded: they stay awake for a while after each of its operations,
+// and others would have to share the cores with them. Where there is none (null), the caller's thread does all.
+extern "C" {
+__attribute__((weak)) void GOMP_parallel(void (*)(void*), void*, unsigned threads, unsigned flags);
+__attribute__((weak)) int omp_get_thread_num();
+__attribute__((weak)) int omp_get_num_threads();
+}
+
+// Share out 0 … count − 1 among at most so many threads.
 template <class Part>
 static void share(int threads, int count, Part part) {
-    std::vector<std::thread> others;
-    auto begin = [=](int thread) { return int((long)count * thread / threads); };
-    for (int thread = 1; thread < threads; thread++)
-        others.emplace_back(part, thread, begin(thread), begin(thread + 1));
-    part(0, 0, begin(1));
-    for (auto& other : others) other.join();
+    auto one = [=](int thread, int of) { part(thread, (long)count * thread / of, (long)count * (thread + 1) / of); };
+    if (threads == 1 || !GOMP_parallel || !omp_get_thread_num || !omp_get_num_threads) return one(0, 1);
+    using One = decltype(one);
+    auto run = [](void* data) { (*(One*)data)(omp_get_thread_num(), omp_get_num_threads()); };
+    GOMP_parallel(run, &one, threads, 0);
 }
 
 extern "C" int lanes() { return LANES; }

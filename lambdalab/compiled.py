@@ -29,7 +29,7 @@ from lambdalab.paths import cache_dir
 VARIABLE = "LAMBDALAB_COMPILED"
 SOURCE = Path(__file__).with_suffix(".cpp")
 REALS = {torch.float32: "float", torch.float64: "double"}
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-Wno-psabi")
 
 
 class CannotCompile(RuntimeError):

@@ -204,7 +204,7 @@ class TestCompiler:
         [
             ("echo 'unknown option' >&2; echo more >&2; exit 1", r"does not compile compiled\.cpp: unknown option$"),
             ("exit 1", "no reason was given"),
-            ('shift 9; echo no library > "$1"', "cannot be had"),
+            ('shift 8; echo no library > "$1"', "cannot be had"),
         ],
     )
     def test_a_broken_one_is_told_in_a_line(self, compiler, tmp_path, lines, reason):
