@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -152,6 +153,7 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     path = cache_dir() / "compiled" / f"{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
     try:
         if not path.exists():
+            print(f"compiling the lambda layer's kernel with {compiler}, once ...", file=sys.stderr, flush=True)
             with atomic_write(path) as temporary:
                 subprocess.run([*command, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
         return ctypes.CDLL(str(path))

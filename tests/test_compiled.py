@@ -182,12 +182,13 @@ class TestPlan:
 
 
 class TestCompiler:
-    def test_compiles_once(self, folder, tmp_path, compiler):
+    def test_compiles_once_and_says_so(self, folder, tmp_path, compiler, capsys):
         compiler(f'echo once >> {tmp_path / "times"}\nexec c++ "$@"')
         for _ in range(2):
             compiled.library.cache_clear()
             assert compiled.library(torch.float32).lanes() in (4, 8, 16)
         assert (tmp_path / "times").read_text(encoding="utf-8") == "once\n"
+        assert capsys.readouterr().err.count("compiling the lambda layer's kernel") == 1
 
     def test_none_is_told_once_and_done_without(self, forget, tmp_path, monkeypatch):
         monkeypatch.setenv(compiled.VARIABLE, "1")
