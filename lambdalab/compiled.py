@@ -14,7 +14,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,7 +26,6 @@ from torch.nn import functional as F
 
 from lambdalab.cuts import Tiling
 from lambdalab.errors import UserError
-from lambdalab.files import atomic_write
 from lambdalab.paths import cache_dir
 
 VARIABLE = "LAMBDALAB_COMPILED"
@@ -154,14 +155,18 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     try:
         if not path.exists():
             print(f"compiling the lambda layer's kernel with {compiler}, once ...", file=sys.stderr, flush=True)
-            with atomic_write(path) as temporary:
-                subprocess.run([*command, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # its own, if several processes compile
+                made = Path(folder) / path.name
+                subprocess.run([*command, "-o", made, SOURCE], check=True, capture_output=True, text=True)
+                made.replace(path)
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.splitlines() or ["no reason was given"])[0]
         raise CannotCompile(f"{compiler} does not compile {SOURCE.name}: {reason}") from None
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         raise CannotCompile(f"the kernel that {compiler} made cannot be had: {error}") from None
 
 
