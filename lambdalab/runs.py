@@ -10,6 +10,7 @@ import platform
 import re
 import subprocess
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -199,7 +200,7 @@ def environment() -> dict:
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
         "compiled": compiled.runs(torch.float32),
-        "commit": _commit(),
+        "commit": _commit(checkout()),
     }
 
 
@@ -209,11 +210,15 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return named[1] if named else platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
-    """Return the checkout's commit. A wheel has none, though it may lie inside another project's repository."""
-    if checkout() is None:
+@lru_cache
+def _commit(folder: Path | None) -> str | None:
+    """Return a checkout's commit when it is first asked for: later ones are not the code that this process runs.
+
+    A wheel has none, though it may lie inside another project's repository.
+    """
+    if folder is None:
         return None
-    git = ["git", "-C", str(checkout()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

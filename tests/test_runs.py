@@ -68,6 +68,17 @@ def test_commit_is_the_checkouts_and_a_wheels_is_unknown(monkeypatch):
     assert runs_of_the_library.environment()["commit"] is None
 
 
+def test_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
+    git = ["git", "-C", tmp_path, "-c", "user.name=n", "-c", "user.email=e"]
+    commit = [*git, "commit", "--quiet", "--allow-empty", "--message=m"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run(commit, check=True)
+    monkeypatch.setattr(runs_of_the_library, "checkout", lambda: tmp_path)
+    first = runs_of_the_library.environment()["commit"]
+    subprocess.run([*commit, "--amend", "--message=another"], check=True)
+    assert first and runs_of_the_library.environment()["commit"] == first
+
+
 def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "runs" / "seed0" / "summary.json").unlink()
