@@ -21,57 +21,75 @@ constexpr int BYTES = 16, REGISTERS = 32;  // Arm; elsewhere it is correct, and 
 #endif
 
 typedef REAL real;
-constexpr int LANES = BYTES / sizeof(real);
-constexpr int WIDE = REGISTERS / 8;   // vectors of a line that are summed together
-constexpr int TAPS = REGISTERS / 4;   // taps whose gradients are
-constexpr int EDGE = 4;               // zeros beside a row of the map, for products that read four taps at once
-typedef real vec __attribute__((vector_size(BYTES)));
-typedef real loose __attribute__((vector_size(BYTES), aligned(sizeof(real))));  // the same, anywhere in memory
+constexpr int LANES = BYTES / sizeof(real), HALF = LANES / 2;
+constexpr int WIDE = REGISTERS / 8;  // vectors of a line that are summed together
+constexpr int TAPS = REGISTERS / 4;  // taps whose gradients are
+constexpr int EDGE = 4;              // zeros beside a row of the map, for products that read four taps at once
 
-struct Sizes { int pictures, height, width, h, k, u, v, r_y, r_x; };  // k and v in whole vectors
+// A vector, and the same anywhere in memory.
+template <int SIZE>
+struct Vector {
+    typedef real type __attribute__((vector_size(SIZE)));
+    typedef real loose __attribute__((vector_size(SIZE), aligned(sizeof(real))));
+};
+typedef Vector<BYTES> Full;
+typedef Vector<BYTES / 2> Half;
+
+struct Sizes { int pictures, height, width, h, k, u, v, r_y, r_x; };  // k and v in whole halves of vectors
 
 // Where the factors of a sum lie: steps of its outer and inner loop, and for scalars the step from line to line.
 struct Factors { const real* at; long outer, inner, line = 0; };
 
-// out[line] (+)= Σ_outer Σ_inner scalars[outer, inner, line] · vectors[outer, inner], for M lines of N vectors
-template <int M, int N>
+// out[line] (+)= Σ_outer Σ_inner scalars[outer, inner, line] · vectors[outer, inner], for M lines of N vectors, and a half
+template <int M, int N, bool AND_HALF>
 INLINE void block(int outer, int inner, Factors scalars, Factors vectors, real* out, long step, bool add) {
-    vec sum[M][N];
-    for (int i = 0; i < M; i++)
-        for (int n = 0; n < N; n++) sum[i][n] = add ? (vec) * (const loose*)(out + i * step + n * LANES) : vec{};
+    typename Full::type sum[M][N + 1];
+    typename Half::type rest[M];
+    for (int i = 0; i < M; i++) {
+        const real* begin = out + i * step;
+        for (int n = 0; n < N; n++) sum[i][n] = add ? *(const Full::loose*)(begin + n * LANES) : Full::loose{};
+        if (AND_HALF) rest[i] = add ? *(const Half::loose*)(begin + N * LANES) : Half::loose{};
+    }
     for (int o = 0; o < outer; o++) {
         const real *s = scalars.at + o * scalars.outer, *from = vectors.at + o * vectors.outer;
-        for (int l = 0; l < inner; l++, s += scalars.inner, from += vectors.inner) {
-            vec row[N];
-            for (int n = 0; n < N; n++) row[n] = *(const loose*)(from + n * LANES);
-            for (int i = 0; i < M; i++)
-                for (int n = 0; n < N; n++) sum[i][n] += s[i * scalars.line] * row[n];
-        }
+        for (int l = 0; l < inner; l++, s += scalars.inner, from += vectors.inner)
+            for (int i = 0; i < M; i++) {
+                for (int n = 0; n < N; n++) sum[i][n] += s[i * scalars.line] * *(const Full::loose*)(from + n * LANES);
+                if (AND_HALF) rest[i] += s[i * scalars.line] * *(const Half::loose*)(from + N * LANES);
+            }
     }
-    for (int i = 0; i < M; i++)
-        for (int n = 0; n < N; n++) *(loose*)(out + i * step + n * LANES) = sum[i][n];
+    for (int i = 0; i < M; i++) {
+        real* begin = out + i * step;
+        for (int n = 0; n < N; n++) *(Full::loose*)(begin + n * LANES) = sum[i][n];
+        if (AND_HALF) *(Half::loose*)(begin + N * LANES) = rest[i];
+    }
 }
 
+// The same for lines of so many halves of vectors.
 template <int M>
-INLINE void lines(int count, int outer, int inner, Factors scalars, Factors vectors, real* out, long step, bool add) {
-    for (; count >= WIDE; count -= WIDE, vectors.at += WIDE * LANES, out += WIDE * LANES)
-        block<M, WIDE>(outer, inner, scalars, vectors, out, step, add);
-    if (count == 3) block<M, 3>(outer, inner, scalars, vectors, out, step, add);
-    if (count == 2) block<M, 2>(outer, inner, scalars, vectors, out, step, add);
-    if (count == 1) block<M, 1>(outer, inner, scalars, vectors, out, step, add);
+INLINE void lines(int halves, int outer, int inner, Factors scalars, Factors vectors, real* out, long step, bool add) {
+    for (; halves >= 2 * WIDE; halves -= 2 * WIDE, vectors.at += WIDE * LANES, out += WIDE * LANES)
+        block<M, WIDE, false>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 7) block<M, 3, true>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 6) block<M, 3, false>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 5) block<M, 2, true>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 4) block<M, 2, false>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 3) block<M, 1, true>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 2) block<M, 1, false>(outer, inner, scalars, vectors, out, step, add);
+    if (halves == 1) block<M, 0, true>(outer, inner, scalars, vectors, out, step, add);
 }
 
-// The same for any number of lines, each of so many vectors.
-INLINE void product(int number, int count, int outer, int inner, Factors scalars, Factors vectors, real* out, long step,
+// The same for any number of lines.
+INLINE void product(int number, int halves, int outer, int inner, Factors scalars, Factors vectors, real* out, long step,
                     bool add) {
     for (; number >= 4; number -= 4, scalars.at += 4 * scalars.line, out += 4 * step)
-        lines<4>(count, outer, inner, scalars, vectors, out, step, add);
-    if (number == 3) lines<3>(count, outer, inner, scalars, vectors, out, step, add);
-    if (number == 2) lines<2>(count, outer, inner, scalars, vectors, out, step, add);
-    if (number == 1) lines<1>(count, outer, inner, scalars, vectors, out, step, add);
+        lines<4>(halves, outer, inner, scalars, vectors, out, step, add);
+    if (number == 3) lines<3>(halves, outer, inner, scalars, vectors, out, step, add);
+    if (number == 2) lines<2>(halves, outer, inner, scalars, vectors, out, step, add);
+    if (number == 1) lines<1>(halves, outer, inner, scalars, vectors, out, step, add);
 }
 
-static int in_vectors(int numbers) { return (numbers + LANES - 1) / LANES; }
+static int in_halves(int numbers) { return (numbers + HALF - 1) / HALF; }
 
 struct Range { int first, last; };
 
@@ -98,7 +116,7 @@ static void share(int threads, int count, Part part) {
     GOMP_parallel(run, &one, threads, 0);
 }
 
-extern "C" int lanes() { return LANES; }
+extern "C" int lanes() { return HALF; }  // that what is read and written is a multiple of
 
 // queries (b, H, W, h, k), values (b, H, W, u, v), by_k: E as (r_y, k, spread), y (b, H, W, h, v)
 extern "C" void forward(Sizes z, int threads, int spread, const real* queries, const real* values, const real* by_k,
@@ -117,9 +135,9 @@ extern "C" void forward(Sizes z, int threads, int spread, const real* queries, c
                     const real *q = queries + (row * z.width + x) * hk, *v = context + (x + dx.first - reach) * uv;
                     real* out = y + (row * z.width + x) * hv;
                     Factors by_pixel = {q, 0, 1, z.k}, row_of_e = {e + begin, 0, spread};
-                    product(z.h, in_vectors(taps), 1, z.k, by_pixel, row_of_e, map.data(), spread, false);
+                    product(z.h, in_halves(taps), 1, z.k, by_pixel, row_of_e, map.data(), spread, false);
                     Factors a = {map.data(), 0, 1, spread};
-                    product(z.h, z.v / LANES, 1, taps, a, {v, 0, z.v}, out, z.v, dy > seen.first);
+                    product(z.h, z.v / HALF, 1, taps, a, {v, 0, z.v}, out, z.v, dy > seen.first);
                 }
             }
         }
@@ -143,13 +161,13 @@ struct Backward {
         const real* context = values_by_v + (row + dy - z.r_y / 2) * z.v * across;
         for (int x = 0; x < z.width; x++) {
             Range dx = inside(x, z.width, z.r_x);
-            int begin = dx.first * z.u, some = dx.last * z.u - begin, count = in_vectors(some);
+            int begin = dx.first * z.u, some = dx.last * z.u - begin, count = in_halves(some);
             long n = row * z.width + x, at = x * pixel + EDGE + begin;
             Factors q = {queries + n * hk, 0, 1, z.k}, d_y = {grad + n * hv, 0, 1, z.v}, da = {&d_map[at], 0, 1, line};
             Factors v = {context + (x + dx.first - reach) * z.u, 0, across};
             product(z.h, count, 1, z.k, q, {e + begin, 0, spread}, &map[at], line, false);
             product(z.h, count, 1, z.v, d_y, v, &d_map[at], line, false);
-            product(z.h, z.k / LANES, 1, some, da, {e_by_tap + begin * z.k, 0, z.k}, grad_q + n * hk, z.k, add);
+            product(z.h, z.k / HALF, 1, some, da, {e_by_tap + begin * z.k, 0, z.k}, grad_q + n * hk, z.k, add);
         }
     }
 
@@ -162,8 +180,8 @@ struct Backward {
             Factors da = {d_map.data() + first * pixel + EDGE + t, 0, line, 1};
             Factors q = {queries + (row * z.width + first) * hk, 0, z.k};
             real* out = grad_e + ((long)dy * taps + t) * z.k;
-            if (some == TAPS) lines<TAPS>(z.k / LANES, 1, sums, da, q, out, z.k, true);
-            else product(some, z.k / LANES, 1, sums, da, q, out, z.k, true);
+            if (some == TAPS) lines<TAPS>(z.k / HALF, 1, sums, da, q, out, z.k, true);
+            else product(some, z.k / HALF, 1, sums, da, q, out, z.k, true);
         }
     }
 
@@ -176,7 +194,7 @@ struct Backward {
             Factors a = {map.data() + first * pixel + EDGE + m + (reach - first) * z.u, pixel - z.u, line, 1};
             Factors d_y = {grad + (row * z.width + first) * hv, hv, z.v};
             real* out = grad_v + ((row + dy - z.r_y / 2) * columns + m) * z.v;
-            product(some, z.v / LANES, last - first, z.h, a, d_y, out, z.v, true);
+            product(some, z.v / HALF, last - first, z.h, a, d_y, out, z.v, true);
         }
     }
 };

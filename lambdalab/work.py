@@ -16,7 +16,7 @@ from lambdalab import compiled, cuts
 from lambdalab.cuts import KERNEL, Tiling
 
 CACHE_NUMBERS = 2**20  # numbers of an intermediate result from which on each costs more
-LANES = 16  # numbers in a vector of a processor
+LANES = 8  # numbers in half a vector of a processor
 PAGED_NUMBERS = 2**23  # and from which on it has fresh memory each time: glibc keeps no freed array of 32 MiB or more
 
 
@@ -151,9 +151,9 @@ def count_kernel(shape: Shape) -> tuple[Work, int]:
 
 
 def _count_compiled(shape: Shape) -> Work:
-    """A processor's kernel computes whole vectors, of 16 numbers: of k, of v, and of the taps of a window's row.
+    """A processor's kernel computes whole halves of vectors: of k, of v, and of the taps of a window's row.
 
-    Copied are the values, turned round for the backward pass, and depths that are not whole vectors.
+    Copied are the values, turned round for the backward pass, and depths that are none.
     """
     k, v = (-(-depth // LANES) * LANES for depth in (shape.dim_k, shape.dim_v))
     rows = shape.batch * _seen(shape.height, shape.window[0], 1)[0]
