@@ -17,6 +17,7 @@ ORDERS = ("lambda", "convolve", *MAP_FIRST)
 NAMES = (*ORDERS, "kernel")  # of ways: the kernel is "banded" without tiles
 TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**28}  # a tile of the map: what stays in a core's cache, or fills a GPU
 ALIKE = 1.05  # predictions this near to each other are not told apart
+SURE = 1.1  # a kernel's come true twice as well as the others': if so near to the best, it is taken
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,22 @@ def _alike(shape: Shape, tiling: Tiling) -> int:
 
 @lru_cache(maxsize=1024)
 def alternatives(shape: Shape, tile_bytes: int | None = None) -> tuple[Choice, ...]:
-    """The best way of each name for a shape, the best first: the quickest, of those predicted alike the smaller."""
+    """The best way of each name for a shape, the best first.
+
+    That is the quickest, and of those predicted alike the kernel or else the smaller.
+    """
     tile_bytes = tile_bytes or TILE_BYTES.get(shape.device, TILE_BYTES["cpu"])
     found: dict[str, list[Choice]] = {}
     for order in ORDERS:
         for way in ways_of(shape, order, tile_bytes):
             found.setdefault(way.name, []).append(way)
-    limit = ALIKE * min(way.seconds for ways in found.values() for way in ways)
+    quickest = min(way.seconds for ways in found.values() for way in ways)
 
     def rank(way: Choice) -> tuple:
-        if way.seconds > limit:
+        sure = way.name == "kernel"
+        if way.seconds > (SURE if sure else ALIKE) * quickest:
             return 1, way.seconds
-        return 0, way.memory // CACHE_NUMBERS, way.seconds  # in whole caches: what stays in one costs nothing
+        return 0, not sure, way.memory // CACHE_NUMBERS, way.seconds  # whole caches: what stays in one costs nothing
 
     return tuple(sorted((min(ways, key=rank) for ways in found.values()), key=rank))
 

@@ -7,7 +7,7 @@ from statistics import median
 import torch
 
 from lambdalab import contraction
-from lambdalab.choices import Choice, alternatives, choose
+from lambdalab.choices import ALIKE, SURE, Choice, alternatives, choose
 from lambdalab.work import Shape
 
 
@@ -27,7 +27,8 @@ class Plan:
             return f"{self.choice.name}, as asked for"
         quickest, *slower = sorted(fitting, key=lambda way: way.seconds)
         if self.choice != quickest:
-            return f"{self.choice.name}: predicted to be as fast as {quickest.name}, to within 5 %, with less memory"
+            near = f"{100 * ((SURE if self.choice.name == 'kernel' else ALIKE) - 1):.0f} %"
+            return f"{self.choice.name}: predicted to be as fast as {quickest.name}, to within {near}, with less memory"
         ratio = slower[0].seconds / quickest.seconds
         return f"{quickest.name}: predicted {ratio:.3g} times as fast as {slower[0].name}, the next"
 

@@ -18,6 +18,7 @@ from lambdalab.contraction import crop, map_first
 from lambdalab.cuts import KERNEL
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
+from lambdalab.planner import plan
 from lambdalab.work import LANES, Shape, count_kernel
 
 LAYER = Shape(32, 32, 32, 16, 16, 4, 1, (23, 23))
@@ -132,6 +133,13 @@ class TestPlan:
 
     def test_tiles_stay_to_be_compared_with(self, kernel):
         assert sorted(way.name for way in alternatives(LAYER)) == sorted(NAMES)
+
+    @pytest.mark.parametrize(("seconds", "taken"), [(1.09, True), (1.11, False)])
+    def test_it_is_taken_where_it_is_nearly_the_best(self, kernel, monkeypatch, seconds, taken):
+        monkeypatch.setattr(choices, "price", lambda work, device: seconds if "compiled" in work else 1.0)
+        found = plan(LAYER)
+        assert (found.choice.name == "kernel") == taken
+        assert ("to within 10 %, with less memory" in found.reason) == taken
 
     def test_the_same_layer_in_another_order_agrees(self, kernel):
         layer = randomise(LambdaLayer(32, dim_k=8, dim_u=2, scope=5).double(), seed=0)
