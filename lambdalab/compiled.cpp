@@ -40,7 +40,8 @@ struct Sizes { int pictures, height, width, h, k, u, v, r_y, r_x; };  // k and v
 // Where the factors of a sum lie: steps of its outer and inner loop, and for scalars the step from line to line.
 struct Factors { const real* at; long outer, inner, line = 0; };
 
-// out[line] (+)= Σ_outer Σ_inner scalars[outer, inner, line] · vectors[outer, inner], for M lines of N vectors, and a half
+// out[line] (+)= Σ_outer Σ_inner scalars[outer, inner, line] · vectors[outer, inner]
+// for M lines of N vectors, and perhaps half a one.
 template <int M, int N, bool AND_HALF>
 INLINE void block(int outer, int inner, Factors scalars, Factors vectors, real* out, long step, bool add) {
     typename Full::type sum[M][N + 1];
@@ -80,8 +81,8 @@ INLINE void lines(int halves, int outer, int inner, Factors scalars, Factors vec
 }
 
 // The same for any number of lines.
-INLINE void product(int number, int halves, int outer, int inner, Factors scalars, Factors vectors, real* out, long step,
-                    bool add) {
+INLINE void product(int number, int halves, int outer, int inner, Factors scalars, Factors vectors, real* out,
+                    long step, bool add) {
     for (; number >= 4; number -= 4, scalars.at += 4 * scalars.line, out += 4 * step)
         lines<4>(halves, outer, inner, scalars, vectors, out, step, add);
     if (number == 3) lines<3>(halves, outer, inner, scalars, vectors, out, step, add);
