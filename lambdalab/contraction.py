@@ -134,7 +134,7 @@ def content_term(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """
     weights = keys.softmax(dim=1).flatten(1, 2)  # (b, m·u, k)
     content = torch.bmm(weights.transpose(1, 2), values.flatten(1, 3))
-    return torch.bmm(queries.flatten(1, 3), content).view(*queries.shape[:4], -1)
+    return torch.bmm(queries.flatten(1, 3), content).view(*queries.shape[:4], values.shape[4])
 
 
 # An operator of its own, so that torch.compile and torch.export see one step and not hundreds of tiles. Declared by

@@ -113,6 +113,12 @@ class TestSums:
         for ours, theirs in zip(gradients(lying), gradients(inputs), strict=True):
             assert torch.equal(ours, theirs)
 
+    def test_of_no_pictures_are_none(self):
+        shape = {"batch": 1, "size": (3, 4), "heads": 2, "dim_k": 2, "dim_u": 1, "dim_v": 2, "scope": 3, "seed": 0}
+        queries, values, embedding = tensors(**shape, dtype=torch.float32)
+        y = by_kernel(queries[:0], values[:0], embedding)
+        assert y.shape == (0, 3, 4, 2, 2) and not torch.autograd.grad(y.sum(), embedding)[0].any()
+
     def test_have_a_second_derivative(self):
         shape = {"batch": 1, "size": (3, 4), "heads": 2, "dim_k": 2, "dim_u": 1, "dim_v": 2, "scope": 3, "seed": 0}
         assert torch.autograd.gradgradcheck(by_kernel, tensors(**shape, dtype=torch.float64))

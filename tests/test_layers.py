@@ -170,3 +170,11 @@ def check_bfloat16(order: str, device: str) -> None:
     difference = (y.float() - layer(x)).square().mean().sqrt() / layer(x).square().mean().sqrt()
     assert 0 < difference < 0.03  # bfloat16 keeps 8 bits
     assert all(weight.grad.isfinite().all() for weight in layer.parameters())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_pictures_give_none(order):
+    layer, x = LambdaLayer(8, dim_k=4, scope=3, contraction=order).eval(), torch.empty(0, 8, 4, 5, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == (0, 8, 4, 5) and not layer.embedding.grad.any()
