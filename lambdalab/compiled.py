@@ -45,8 +45,8 @@ class _Sizes(ctypes.Structure):
 def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Tiling) -> Tensor:
     """Return y_n = Σ_m (q_n·E_{m−n}) V_m for the offsets m − n in the embedding's window.
 
-    Multiply-adds: n·m·u·h·(k + v), with m the window's pixels that lie in the picture, in whole vectors. Memory: none
-    but the result.
+    Multiply-adds: n·m·u·h·(k + v), with m the window's pixels that lie in the picture, in whole halves of
+    vectors. Memory: none but the result.
 
     Args:
         queries: (b, H, W, h, k), of a type in ``REALS``.
@@ -56,6 +56,9 @@ def position_term(queries: Tensor, values: Tensor, embedding: Tensor, tiling: Ti
 
     Returns:
         (b, H, W, h, v).
+
+    Raises:
+        CannotCompile: as ``library``.
     """
     kernel, v = library(queries.dtype), values.shape[4]
     queries, values, by_tap = (_in_vectors(each, kernel) for each in (queries, values, embedding.permute(2, 3, 1, 0)))
@@ -71,7 +74,11 @@ def position_term_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients with respect to queries, values and embedding; the map is computed anew.
 
-    Threads have whole pictures, since two that see the same context would add to the same gradients.
+    dq_n = Σ_m da_nm E_{m−n}, dE_j = Σ_n da_n,n+j q_n, dV_m = Σ_n a_nm dy_n, with da_nm = dy_n·V_m; shapes as
+    above, grad as y. Threads have whole pictures: two that see the same context would add to the same gradients.
+
+    Raises:
+        CannotCompile: as ``library``.
     """
     kernel, k, v = library(queries.dtype), queries.shape[4], values.shape[4]
     each = grad, queries, values, embedding.permute(2, 3, 1, 0)
@@ -86,7 +93,7 @@ def position_term_gradients(
 
 
 def _in_vectors(tensor: Tensor, kernel: ctypes.CDLL) -> Tensor:
-    """Contiguous, with zeros behind the last axis's numbers until they fill whole vectors."""
+    """Contiguous, with zeros behind the last axis's numbers until they fill whole halves of vectors."""
     missing = -tensor.shape[-1] % kernel.lanes()
     return (F.pad(tensor, (0, missing)) if missing else tensor).contiguous()  # a pad of nothing would be a copy
 
@@ -102,7 +109,7 @@ def _copied(view: Tensor) -> Tensor:
 
 
 def _rows_by_k(by_tap: Tensor, kernel: ctypes.CDLL) -> Tensor:
-    """E as (r_y, k, r_x·u), with zeros behind, since a vector may begin at any tap."""
+    """E as (r_y, k, r_x·u), with zeros behind, since a vector may begin at any tap and end behind the last."""
     return F.pad(by_tap.flatten(1, 2).transpose(1, 2), (0, kernel.lanes())).contiguous()
 
 

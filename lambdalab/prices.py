@@ -36,6 +36,16 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
 
 
 def price(work: Counter, device: str) -> float:
-    """Predicted seconds."""
+    """Predicted seconds.
+
+    Raises:
+        UserError: if there is no price for any of it, as for a kernel in prices that were fitted without one.
+    """
     prices = read_prices().get(device, read_prices()["cpu"])
+    if work and not any(unit in prices for unit in work):
+        own = os.environ.get("LAMBDALAB_PRICES")
+        raise UserError(
+            f"LAMBDALAB_PRICES names {own}, which has no price for '{next(iter(work))}'; "
+            "unset it and fit anew with lambdalab bench planner --fit, with the kernel if you want it"
+        )
     return sum(amount * prices.get(unit, 0) for unit, amount in work.items())

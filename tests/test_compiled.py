@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import picture, randomise, relative_error
-from test_contraction import check
+from test_contraction import check, tensors
 
 from lambdalab import choices, compiled
 from lambdalab.choices import NAMES, alternatives, choose
-from lambdalab.contraction import crop, map_first
+from lambdalab.contraction import map_first
 from lambdalab.cuts import KERNEL
 from lambdalab.errors import UserError
 from lambdalab.layers import LambdaLayer
@@ -80,13 +80,6 @@ def compiler(tmp_path, forget, monkeypatch):
     monkeypatch.setenv(compiled.VARIABLE, "1")
     monkeypatch.setattr(compiled, "cache_dir", lambda: tmp_path / "cache")
     return make
-
-
-def tensors(batch, size, heads, dim_k, dim_u, dim_v, scope, seed, dtype):
-    queries = picture(batch, *size, heads, dim_k, seed=seed)
-    values = picture(batch, *size, dim_u, dim_v, seed=seed + 1)
-    embedding = crop(picture(dim_k, dim_u, scope, scope, seed=seed + 2), size)
-    return [each.to(dtype).detach().requires_grad_() for each in (queries, values, embedding)]
 
 
 def by_kernel(*inputs):

@@ -64,13 +64,24 @@ def test_every_order_and_more_tilings_are_timed():
 def test_written_prices_are_read_and_decide(tmp_path, own_prices):
     """Where everything but the convolution is dear, it is chosen."""
     path = tmp_path / "prices.json"
-    units = {unit for way in alternatives(SHAPE) for unit in way.work if way.order != "convolve"}
-    write_prices(path, Fitted(dict.fromkeys(units, 1.0), 0.1, 7), "cpu")
+    found = {unit: 1.0 for way in alternatives(SHAPE) for unit in way.work}
+    found |= {unit: 1e-12 for way in alternatives(SHAPE) for unit in way.work if way.order == "convolve"}
+    write_prices(path, Fitted(found, 0.1, 7), "cpu")
     assert "7 timings" in json.loads(path.read_text())["cpu"]["what"]
     shipped = prices.read_prices()
     own_prices(path)
     assert alternatives(SHAPE)[0].order == "convolve"
-    assert prices.read_prices() == shipped | {"cpu": dict.fromkeys(units, 1.0)}  # a GPU's stay
+    assert prices.read_prices() == shipped | {"cpu": found}  # a GPU's stay
+
+
+def test_what_has_no_price_is_not_free(tmp_path, own_prices):
+    """As the compiled kernel, once asked for, in prices that were fitted without it."""
+    path = tmp_path / "prices.json"
+    write_prices(path, Fitted({"tile": 1.0}, 0.1, 7), "cpu")
+    own_prices(path)
+    assert prices.price(Counter(tile=2, compiled=1), "cpu") == 2 and prices.price(Counter(), "cpu") == 0
+    with pytest.raises(UserError, match=r"prices\.json, which has no price for 'compiled'; unset it and fit anew"):
+        prices.price(Counter(compiled=1), "cpu")
 
 
 def test_the_command_fits_what_it_times(tmp_path, own_prices):
