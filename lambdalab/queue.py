@@ -19,7 +19,7 @@ from lambdalab.recipe import TrainConfig
 
 MACHINES = ("gpu", "laptop")
 SECTIONS = {"datasets": dict, "recipes": dict, "defaults": dict, "gpu": list, "laptop": list}
-SOURCE = {"dataset": str, "label": str, "folder": str, "lossless": str, "size": int}
+SOURCE = {"dataset": str, "label": str, "folder": str, "lossless": str, "size": int, "jpeg": int}
 DEFAULTS = {"data": str, "recipe": str, "seeds": list}
 ROW = {"name": str, "answers": str, "model": str, "options": dict, "train": dict, "readme": int, **DEFAULTS}
 WRITTEN = {dict: "a table", list: "a list", str: "text", int: "a whole number", bool: "true or false"}
@@ -36,6 +36,7 @@ class Source:
         folder: where they are, below the folder of all data.
         lossless: a folder beside it with the true pixels of some test pictures, under the same names.
         size: side in pixels to which pictures are resized; ``None``: as they are.
+        jpeg: the quality of the JPEG files that the pictures go through, to see what that costs; ``None``: they do not.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Source:
     folder: str | None = None
     lossless: str | None = None
     size: int | None = None
+    jpeg: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,17 @@ def _row(entry, defaults: dict, sources: dict, recipes: dict, machine: str, wher
 def _source(entry, where: str) -> Source:
     entry = _checked(entry, SOURCE, ("dataset",), where)
     _check_known(entry["dataset"], list_data(), "dataset", where)
-    required = ("folder", "label") if entry["dataset"] == "folder" else ()
-    allowed = {"folder": ("folder", "cifar10"), "lossless": ("folder",), "size": ("folder", "offset_pairs")}
+    required = {"folder": ("folder", "label"), "cifar10": ("label",) if "jpeg" in entry else ()}
+    files = ("folder", "cifar10")
+    allowed = {"folder": files, "jpeg": files, "lossless": ("folder",), "size": ("folder", "offset_pairs")}
     for key, datasets in allowed.items():
         if key in entry and entry["dataset"] not in datasets:
             raise UserError(f"{where}: '{key}' goes with the dataset {' or '.join(datasets)} only; leave it out")
-    return Source(**{"label": entry["dataset"], **_checked(entry, SOURCE, required, where)})
+    if "jpeg" in entry and "lossless" in entry:
+        raise UserError(f"{where}: 'jpeg' makes its own lossless twins, all the test pictures; leave out 'lossless'")
+    if not 1 <= entry.get("jpeg", 75) <= 95:
+        raise UserError(f"{where}: 'jpeg' is a quality from 1 to 95, got {entry['jpeg']}")
+    return Source(**{"label": entry["dataset"], **_checked(entry, SOURCE, required.get(entry["dataset"], ()), where)})
 
 
 def _check_recipe(settings, where: str) -> None:

@@ -83,7 +83,8 @@ def differences(recorded: dict, planned: PlannedRun) -> tuple[str, ...]:
     if "num_classes" not in options:
         follows.add("num_classes")
     model = json.loads(json.dumps(asdict(model_config(row.model, **options))))
-    wanted = {"data": {"name": row.source.label, "size": row.source.size}, "model": model}
+    source = row.source
+    wanted = {"data": {"name": source.label, "size": source.size, "jpeg": source.jpeg}, "model": model}
     wanted["train"] = asdict(planned.config("auto"))
     return tuple(
         f"{key} {recorded[part][key]!r} → {value!r}"

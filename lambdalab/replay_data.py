@@ -11,7 +11,7 @@ from torch import nn
 
 from lambdalab.data import ImageData, Split, load_data
 from lambdalab.errors import UserError
-from lambdalab.pictures import check_folder, read_folder
+from lambdalab.pictures import check_folder, read_folder, through_jpeg
 from lambdalab.queue import Source
 from lambdalab.recipe import TrainConfig
 from lambdalab.train_state import find_device, make_accelerator
@@ -25,7 +25,7 @@ class ReplayData:
     Attributes:
         data: the pictures; ``data.config`` has a checksum of them in place of this machine's path.
         folder: where they were read.
-        lossless: the true pixels of some test pictures, and ``stored`` the same pictures as ``data.test`` has them.
+        lossless: the true pixels of test pictures, some or all, and ``stored`` the same ones as ``data.test`` has them.
     """
 
     data: ImageData
@@ -71,14 +71,28 @@ def load_replay_data(source: Source, root: Path, say: Callable[[str], None] = pr
         )
     data = load_data(source.dataset, data_dir=folder, size=source.size)
     config = {key: value for key, value in data.config.items() if key != "data_dir"}
-    config |= {"name": source.label, "dataset": source.dataset, "pixels": checksum(data)}
+    true = data.test
+    if source.jpeg is not None:
+        data = _through_jpeg(data, source.jpeg)
+    config |= {"name": source.label, "dataset": source.dataset, "jpeg": source.jpeg, "pixels": checksum(data)}
     data = replace(data, name=source.label, config=config)
+    if source.jpeg is not None:
+        return ReplayData(data, folder, true, data.test)
     if source.lossless is None:
         return ReplayData(data, folder)
     if not (root / source.lossless).is_dir():
         say(f"no {root / source.lossless}: results will not say how good they are on lossless pictures")
         return ReplayData(data, folder)
     return ReplayData(data, folder, *_twins(data, Path(folder), root / source.lossless, source.size))
+
+
+def _through_jpeg(data: ImageData, quality: int) -> ImageData:
+    """Return the data with all pictures through JPEG; their mean and deviation stay those of the true ones."""
+
+    def part(split: Split) -> Split:
+        return Split(through_jpeg(split.images, quality), split.labels)
+
+    return replace(data, train=part(data.train), val=part(data.val), test=part(data.test))
 
 
 def checksum(data: ImageData) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from lambdalab.data import check_data, load_data
 from lambdalab.errors import UserError
-from lambdalab.pictures import read_folder
+from lambdalab.pictures import read_folder, through_jpeg
 
 
 def save(path, image=None):
@@ -216,3 +216,27 @@ def test_pictures_of_different_sizes_are_refused_by_name(tmp_path):
 def test_a_short_read_shows_no_bar(tmp_path, capsys):
     load_data("folder", data_dir=write_folder(tmp_path, train={"a": 3, "b": 3}))
     assert capsys.readouterr() == ("", "")
+
+
+def test_through_jpeg_keeps_what_is_smooth_and_loses_more_the_lower_the_quality():
+    grey = torch.arange(0, 256, 5, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 32, 32)
+    assert (through_jpeg(grey, 75).int() - grey.int()).abs().max() <= 1
+    noise = torch.randint(0, 256, (8, 3, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    stored = {quality: through_jpeg(noise, quality) for quality in (5, 30, 75, 95)}
+    assert all(each.shape == noise.shape and each.dtype == torch.uint8 for each in stored.values())
+    lost = [(each.float() - noise.float()).square().mean() for each in stored.values()]
+    assert lost == sorted(lost, reverse=True) and lost[0] > 1.5 * lost[-1] > 0
+
+
+def test_through_jpeg_halves_the_resolution_of_colours():
+    """Stripes one pixel wide of two colours of one brightness (0.299 R + 0.587 G + 0.114 B) become their mean."""
+    red, green = torch.tensor([200.0, 60.0, 60.0]), torch.tensor([60.0, 131.3, 60.0])
+    weights = torch.tensor([0.299, 0.587, 0.114])
+    assert (weights @ (red - green)).abs() < 0.1
+    stripes = (
+        torch.stack((red, green), dim=1).round().to(torch.uint8).repeat(1, 16)[None, :, None, :].expand(1, 3, 32, 32)
+    )
+    stored = through_jpeg(stripes, 95).float()
+    assert (stored - (red + green)[None, :, None, None] / 2).abs().max() < 4
+    wide = stripes[..., :2].repeat_interleave(16, dim=-1)
+    assert (through_jpeg(wide, 95).float() - wide.float()).abs().mean() < 4, "colours that change slowly stay"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lambdalab import Run, UserError, load_data
 from lambdalab.cli import main
+from lambdalab.pictures import through_jpeg
 from lambdalab.queue import Source
 from lambdalab.replay_data import checksum, load_replay_data
 
@@ -79,6 +80,20 @@ def test_results_carry_the_name_and_both_accuracies(data, tmp_path, monkeypatch)
     other = home / "data" / "results" / "row-seed1"
     assert not (other / "last.safetensors").exists() and (other / "summary.json").exists()  # one seed's weights do
     assert "Pictures, JPEG q75 | 2 |" in CliRunner().invoke(main, ["results"]).stdout
+
+
+def test_pictures_that_go_through_jpeg_keep_their_parts_and_have_twins_in_all_test_pictures(data):
+    true = load_replay_data(Source("folder", "True", "jpeg"), data).data
+    pictures = load_replay_data(Source("folder", "Through JPEG", "jpeg", jpeg=20), data)
+    assert torch.equal(pictures.lossless.images, true.test.images) and pictures.stored is pictures.data.test
+    for part in ("train", "val", "test"):
+        before, after = getattr(true, part), getattr(pictures.data, part)
+        assert torch.equal(before.labels, after.labels) and before.images.shape == after.images.shape
+        assert torch.equal(after.images, through_jpeg(before.images, 20)), part
+        assert 5 < (before.images.float() - after.images.float()).abs().mean() < 60
+    config = pictures.data.config
+    assert (pictures.data.name, config["jpeg"], true.config["jpeg"]) == ("Through JPEG", 20, None)
+    assert config["pixels"] == checksum(pictures.data) != true.config["pixels"]
 
 
 def test_without_lossless_pictures_a_result_says_nothing_of_them(data):
