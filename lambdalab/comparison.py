@@ -113,7 +113,7 @@ def compare(
     for name in firsts.index:
         others, apart[name] = _partners(firsts, name, reference)
         if others:
-            made = _paired(runs, name, others[0], metric, confidence)
+            made = paired(runs, name, others[0], metric, confidence)
             apart[name] = "" if made else f"no seed in common with {others[0]}"
             found += [made] if made else []
     return found, {name: reason for name, reason in apart.items() if reason}
@@ -177,7 +177,18 @@ def convolutional(run) -> bool:
     return isinstance(stages, str) and "L" not in stages
 
 
-def _paired(runs, name: str, against: str, metric: str, confidence: float) -> Comparison | None:
+def paired(runs, name: str, against: str, metric: str = "test_top1", confidence: float = 0.95) -> Comparison | None:
+    """Compare two groups in pairs of equal seeds, whatever they differ in; ``compare`` asks first what may be paired.
+
+    Args:
+        runs: as ``grouping.grouped`` returns them.
+        name: the group whose metric counts as positive, and ``against`` the one that is subtracted.
+        metric: one of ``METRICS``.
+        confidence: of the interval.
+
+    Returns:
+        The comparison; None if no seed has finished in both.
+    """
     import numpy as np
     from scipy import stats
 

@@ -132,7 +132,7 @@ def check_fit(model: nn.Module, data: ImageData) -> None:
         with torch.inference_mode():
             logits = model.eval()(pictures)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"the model cannot read pictures of shape {shape}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"the model fails on pictures of shape {shape}: {str(error).splitlines()[0]}") from None
     if logits.dim() != 2 or logits.shape[1] < data.num_classes:
         raise UserError(
             f"the model's outputs for a picture have shape {tuple(logits.shape[1:])}, but {data.name} has "

@@ -9,8 +9,10 @@ from small_notebooks import outputs
 
 from lambdalab.errors import UserError
 from lambdalab.notebooks import run_notebook
+from lambdalab.queue import read_queue
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "09_compare_runs.ipynb"
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOK = ROOT / "notebooks" / "09_compare_runs.ipynb"
 CONV, LAMBDA = make_row("conv"), make_row("lambda", "lambda_resnet11_tiny", options={"scope": 7})
 LONGER = make_row("longer", "lambda_resnet11_tiny", options={"scope": 7}, settings={"epochs": 3})
 
@@ -38,6 +40,15 @@ def test_a_single_run_has_no_spread_and_no_comparison(tmp_path):
     make_run(tmp_path / "runs", CONV, 0, 0.6)
     said = outputs(run_notebook(NOTEBOOK, {"runs": ["*"], "folder": str(tmp_path / "runs")}, tmp_path))
     assert "conv: 60.00 %, n = 1" in said and "comparisons: 0" in said and "rows compared: 0" in said
+
+
+def test_what_jpeg_costs_those_who_learn_from_it_is_told_in_pairs(tmp_path):
+    rows = {row.name: row for row in read_queue(ROOT / "configs" / "replays.yaml")}
+    results = [("laptop_conv_true", [0.62, 0.63, 0.61]), ("laptop_conv_q75", [0.60, 0.62, 0.60])]
+    make_runs(tmp_path / "runs", [(rows[name], top1) for name, top1 in results])
+    said = outputs(run_notebook(NOTEBOOK, {"runs": ["*"], "folder": str(tmp_path / "runs")}, tmp_path))
+    assert "laptop_conv_q75 − laptop_conv_true: -1.33 (n = 3, -2.77 to +0.10): cannot tell" in said
+    assert "networks compared: 1" in said and "laptop_lambda_q75 −" not in said
 
 
 @pytest.mark.parametrize(

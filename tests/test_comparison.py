@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_runs import make_row, make_run, make_runs
 from scipy import stats
 
-from lambdalab.comparison import Comparison, compare, pareto_front, summary
+from lambdalab.comparison import Comparison, compare, paired, pareto_front, summary
 from lambdalab.curves import mean_curves, reached, read_curves
 from lambdalab.errors import UserError
 from lambdalab.grouping import grouped
@@ -107,6 +107,16 @@ def test_each_is_compared_with_the_convolutional_row_of_its_recipe_and_depth(tmp
     found, apart = compare(runs, reference="lambda")
     assert {each.row for each in found} == {"conv", "conv_20", "lambda_20"} and "epochs" in apart["conv_3"]
     assert apart["lambda"] == "what others are compared with"
+
+
+def test_rows_of_other_pictures_are_paired_when_asked_for(tmp_path):
+    stored = make_row("stored", source=Source("folder", "stored", "pictures", jpeg=75))
+    true = make_row("true", source=Source("folder", "true", "pictures"))
+    runs = grouped(read_runs(make_runs(tmp_path, [(true, [0.5, 0.6, 0.9]), (stored, [0.4, 0.58])])))
+    found = paired(runs, "stored", "true")
+    assert found.seeds == (0, 1) and found.differences == pytest.approx([-10, -2]) and found.differs == ()
+    assert paired(runs, "stored", "neither") is None
+    assert compare(runs, reference="true")[1]["stored"] == "unlike true in pictures"
 
 
 def test_without_convolutions_there_is_nothing_to_compare_with(tmp_path):

@@ -143,7 +143,7 @@ def test_what_is_for_speed_gives_the_same_function(digits, option):
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        (lambda: create_model("lambda_resnet11_tiny"), "cannot read pictures of shape (1, 8, 8)"),
+        (lambda: create_model("lambda_resnet11_tiny"), "fails on pictures of shape (1, 8, 8)"),
         (lambda: tiny(num_classes=3), "num_classes=10"),
         (lambda: nn.Sequential(nn.Conv2d(1, 20, 1)), "num_classes=10"),
     ],
