@@ -1,10 +1,13 @@
 """Figures of runs compared: every seed, differences in pairs, accuracy against cost, learning curves of many runs."""
 
+from itertools import cycle
+
 from lambdalab.comparison import COSTS, METRICS, Comparison, pareto_front
 from lambdalab.curves import mean_curves
 from lambdalab.figures.base import new_axes
 from lambdalab.figures.cost import MARKERS
 
+OTHERS = "0.75"  # grey, for the groups that are not highlighted
 VERDICT_COLOURS = {"better": 0, "worse": 3, "cannot tell": 7}  # places in the palette: blue, red, grey
 
 
@@ -60,7 +63,7 @@ def plot_paired(comparisons: list[Comparison], metric: str = "test_top1", confid
     return ax
 
 
-def plot_pareto(table, costs: list[str], metric: str = "test_top1", axes=None):
+def plot_pareto(table, costs: list[str], metric: str = "test_top1", highlight: list[str] | None = None, axes=None):
     """Draw the groups' mean metric ± sd against costs, with the front: what none beats that costs as little.
 
     Returns the last Axes.
@@ -69,14 +72,20 @@ def plot_pareto(table, costs: list[str], metric: str = "test_top1", axes=None):
         table: as ``comparison.summary`` returns it.
         costs: columns of it from ``comparison.COSTS``, an Axes each; groups whose cost is unknown are left out.
         metric: that the table is about.
+        highlight: the groups to colour, the others being grey; ``None``: all.
         axes: an Axes for each cost; a new figure if not given.
     """
     shown = METRICS[metric]
     axes = new_axes(2 + 3.1 * len(costs), 4.2, len(costs), sharey=True, squeeze=False)[0] if axes is None else axes
+    styles = _styles(table.index, highlight)
     for ax, cost in zip(axes, costs, strict=True):
-        for (name, row), (colour, marker) in zip(table.iterrows(), _styles(len(table)), strict=True):
+        for name, row in table.iterrows():
+            colour, marker = styles.get(name, (OTHERS, "o"))
             style = {"color": colour, "marker": marker, "markersize": 7, "capsize": 3, "linestyle": "none"}
-            ax.errorbar(row[cost], row["mean"], yerr=None if row["sd"] != row["sd"] else row["sd"], label=name, **style)
+            style |= {"label": name} if name in styles else {"zorder": 1}
+            ax.errorbar(row[cost], row["mean"], yerr=None if row["sd"] != row["sd"] else row["sd"], **style)
+        if len(styles) < len(table):
+            ax.plot([], [], "o", color=OTHERS, label="others")
         better = table["mean"] if shown.higher_is_better else -table["mean"]
         front = table[pareto_front(table[cost], better)].sort_values(cost)
         ax.plot(front[cost], front["mean"], color="black", linewidth=1, linestyle=":", zorder=0, label="front")
@@ -102,17 +111,16 @@ def plot_learning_curves(curves, along: str = "epoch", highlight: list[str] | No
     ax = ax or new_axes(7, 4.2)
     means = mean_curves(curves, "val_top1", along)
     groups = list(dict.fromkeys(means["group"]))
-    coloured = [name for name in groups if highlight is None or name in highlight]
-    styles = dict(zip(coloured, _styles(len(coloured)), strict=True))
-    for name in [*(name for name in groups if name not in styles), *coloured]:
+    styles = _styles(groups, highlight)
+    for name in [*(name for name in groups if name not in styles), *styles]:
         mine = means[means["group"] == name]
-        colour, marker = styles.get(name, ("0.75", ""))
+        colour, marker = styles.get(name, (OTHERS, ""))
         label = name if name in styles else None
         ax.plot(mine[along], 100 * mine["mean"], color=colour, marker=marker, markersize=5, label=label)
         if name in styles:
             ax.fill_between(mine[along], 100 * mine["low"], 100 * mine["high"], color=colour, alpha=0.2, linewidth=0)
-    if len(coloured) < len(groups):
-        ax.plot([], [], color="0.75", label="others")
+    if len(styles) < len(groups):
+        ax.plot([], [], color=OTHERS, label="others")
     ax.set(title=f"validation top-1 by {along}", xlabel=along, ylabel="validation top-1 [%]")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
@@ -125,10 +133,11 @@ def _palette():
     return seaborn.color_palette("colorblind")
 
 
-def _styles(count: int) -> list[tuple]:
-    """Return a colour and a marker for each of some groups; no two are alike up to 40."""
-    palette = _palette()
-    return [(palette[index % len(palette)], MARKERS[index // len(palette) % len(MARKERS)]) for index in range(count)]
+def _styles(groups, highlight: list[str] | None) -> dict[str, tuple]:
+    """Return a colour and a marker for each highlighted group, or for all; no two are alike up to 40."""
+    palette, coloured = _palette(), [name for name in groups if highlight is None or name in highlight]
+    looks = [(colour, marker) for marker in MARKERS for colour in palette]
+    return dict(zip(coloured, cycle(looks)))
 
 
 def _names(ax, names: list[str]) -> None:
