@@ -45,25 +45,34 @@ def results_table(folder: Path, patterns: list[str] | None = None, planned: list
 
 
 def queue_table(rows: list[Row], folder: Path) -> str:
-    """Return the queue's rows as a Markdown table, with "not run" where no run has finished.
+    """Return the queue's rows in Markdown, a table for each kind of pictures, with "not run" where no run has finished.
 
-    Beside the columns of ``results_table``: multiply-adds of a picture; the mean difference in points of test top-1,
-    with its interval of 95 %, to the convolutional network of the same recipe, pictures, depth and width
-    (``comparison.compare``); seconds of the processor, which a busy machine stretches less than the clock's; and test
-    top-1 on the pictures that are there without loss, whose number stands above.
+    Beside the columns of ``results_table``: the mean difference in points of test top-1, with its interval of 95 %, to
+    the convolutional network of the same recipe, pictures, depth and width (``comparison.compare``); multiply-adds of a
+    picture; seconds of the processor, which a busy machine stretches less than the clock's; and test top-1 on the
+    pictures that are there without loss, whose number stands above.
     """
     runs = of_the_queue(rows, folder)
     if not runs.empty:
         runs = grouped(runs)
     found = {} if runs.empty else {each.row: each for each in compare(runs)[0]}
+    tables = []
+    for label in dict.fromkeys(row.source.label for row in rows):
+        mine = runs if runs.empty else runs[runs["data.name"] == label]
+        table = _table_of_pictures([row for row in rows if row.source.label == label], mine, found)
+        tables.append(f"On {label}:\n\n{table}")
+    return "\n\n".join(tables)
+
+
+def _table_of_pictures(rows: list[Row], runs, found: dict[str, Comparison]) -> str:
     lines = []
     for row in rows:
         mine = runs if runs.empty else runs[runs["group"] == row.name]
-        shape = row.name, row.model, row.source.label, str(row.settings["epochs"])
-        lines.append((*shape, *_result(mine, found.get(row.name))) if len(mine) else (*shape, "", "", NOT_RUN, "0"))
-    columns = ["row", "model", "pictures", "epochs", "parameters", "multiply-adds", "test top-1 [%]", "n"]
-    columns += ["− convolutions [points]", "CPU-seconds", f"top-1 on {_lossless_count(runs)}lossless [%]"]
-    return _markdown(columns, lines, words=3)
+        top1, n, difference, *costs = _result(mine, found.get(row.name)) if len(mine) else (NOT_RUN, "0", "")
+        lines.append((row.name, row.model, top1, n, difference, str(row.settings["epochs"]), *costs))
+    columns = ["row", "model", "test top-1 [%]", "n", "− convolutions [points]", "epochs", "parameters"]
+    columns += ["multiply-adds", "CPU-seconds", f"top-1 on {_lossless_count(runs)}lossless [%]"]
+    return _markdown(columns, lines, words=2)
 
 
 def _lossless_count(runs) -> str:
@@ -81,29 +90,31 @@ def _result(runs, comparison: Comparison | None) -> tuple[str, ...]:
         known = comparison.low == comparison.low
         difference = f"{comparison.mean:+.2f}" + f" ({comparison.low:+.2f} to {comparison.high:+.2f})" * known
     seconds = f"{runs['cpu_seconds'].mean():,.0f}" if runs["cpu_seconds"].notna().any() else ""
-    counts = f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f} M", mean_sd(100 * runs["test_top1"])
-    return *counts, str(len(runs)), difference, seconds, lossless
+    answer = mean_sd(100 * runs["test_top1"]), str(len(runs)), difference
+    return *answer, f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f} M", seconds, lossless
 
 
 def readme_table(rows: list[Row], folder: Path) -> str:
     """Return the original README's CIFAR-10 accuracies, and what upstream printed later, beside the queue's runs.
 
-    A line for each row of the queue that measures one of them anew (``readme``), "not run" where none has finished.
+    A line for each row of the queue that measures one of them anew (``readme``), "not run" where none has finished; a
+    table for each kind of pictures.
     """
     import pandas
 
     claims = read_reference("readme_cifar10")
     runs = of_the_queue(rows, folder)
-    lines = []
+    tables = {}
     for row in sorted((row for row in rows if row.readme), key=lambda row: row.readme):
         claim = claims.iloc[row.readme - 1]
         letters = [str(claim[name]) for name in ("dim_k", "heads", "dim_u", "scope") if not pandas.isna(claim[name])]
         name = claim["model"].removesuffix("_original") + (f" ({', '.join(letters)})" if letters else "")
         mine = [] if runs.empty else 100 * runs[runs["row"] == row.name]["test_top1"]
         printed = [_claim(claim, "readme"), _claim(claim, "upstream")]
-        lines.append((name, *printed, row.name, row.source.label, mean_sd(mine), str(len(mine))))
-    columns = ["README's row (k, h, u, m)", "its claim [%]", "upstream later [%]"]
-    return _markdown([*columns, "here", "on", "test top-1 [%]", "n"], lines, words=5)
+        lines = tables.setdefault(row.source.label, [])
+        lines.append((name, *printed, row.name, mean_sd(mine), str(len(mine))))
+    columns = ["README's row (k, h, u, m)", "its claim [%]", "upstream later [%]", "here", "test top-1 [%]", "n"]
+    return "\n\n".join(f"Here on {label}:\n\n{_markdown(columns, lines, words=4)}" for label, lines in tables.items())
 
 
 def _claim(claim, source: str) -> str:
