@@ -33,8 +33,8 @@ def replay_command(queue, only, budget, device, data, results, wants_list) -> No
     configuration, environment, epochs and summary go to data/results/ROW-seed0, with its weights if they are small.
 
     The rows need CIFAR-10's pictures as files below the data folder: data/cache/cifar10-jpeg/train/airplane/0000.jpg …
-    and, where there are lossless copies of some, data/cache/cifar10-png/test/airplane/0007.png … Reading them takes 10
-    to 30 seconds of every slot.
+    and, where there are lossless copies of some, data/cache/cifar10-png/test/airplane/0007.png …, from whose train/ the
+    rows learn that ask what JPEG costs. Reading them takes 10 to 30 seconds of every slot.
 
     \b
     lambdalab replay --list                            what there is to do
