@@ -80,6 +80,19 @@ def grouped(runs, by: str = "row"):
     return runs
 
 
+def machines(runs):
+    """Return on which machine each group was trained, as a pandas column: seconds compare on one machine alone.
+
+    Args:
+        runs: as ``grouped`` returns them.
+
+    Returns:
+        By group, the GPU's or the processor's name; "unnamed" where the runs do not say, all if there are several.
+    """
+    named = runs["machine"].fillna("unnamed") if "machine" in runs else runs["group"].map(lambda _: "unnamed")
+    return named.groupby(runs["group"], sort=False).agg(lambda each: " and ".join(sorted(set(each))))
+
+
 def mean_sd(values, digits: int = 2) -> str:
     """Return "mean ± standard deviation of the sample" as text; a single value has no ±, and none is "not run"."""
     import pandas

@@ -71,6 +71,13 @@ class Run:
             raise UserError(f"{self.folder} has no metrics.csv; it is no run, or its first epoch has not ended")
         return pandas.read_csv(path)
 
+    @property
+    def machine(self) -> str | None:
+        """Of a finished run, the GPU or the processor that trained it; None if it is not named."""
+        there = (self.folder / "environment.json").is_file()
+        environment = self._read_json("environment.json") if there else {}
+        return environment.get("gpu" if self.summary.get("device") == "cuda" else "processor")
+
     def write_config(self, config: dict) -> None:
         """Write config.json and environment.json; a run that was begun before an option came has its default.
 
@@ -158,8 +165,8 @@ class Run:
 def read_runs(folder: Path):
     """Return the finished runs below a folder as a pandas table: a row each, configuration and result as columns.
 
-    ``row`` is the run's folder without its seed. An option that the kit did not have yet has its default: it was added
-    so that the default means what was done before.
+    ``row`` is the run's folder without its seed, ``machine`` the GPU or the processor that trained it. An option that
+    the kit did not have yet has its default: it was added so that the default means what was done before.
     """
     import pandas
 
@@ -171,7 +178,8 @@ def read_runs(folder: Path):
         parts = _with_defaults(run.config)
         config = {f"{part}.{key}": value for part, options in parts.items() for key, value in options.items()}
         name = path.parent.relative_to(folder).as_posix()
-        rows.append({"run": name, "row": re.sub(r"[-/]?seed\d+$", "", name) or name, **config, **run.summary})
+        row = re.sub(r"[-/]?seed\d+$", "", name) or name
+        rows.append({"run": name, "row": row, **config, **run.summary, "machine": run.machine})
     return pandas.DataFrame(rows)
 
 

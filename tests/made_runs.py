@@ -24,7 +24,9 @@ def make_row(name: str, model: str = "resnet11_tiny", **changes) -> Row:
     return Row(**{"name": name, "model": model, "settings": {"epochs": 2}, **shape, **changes})
 
 
-def make_run(folder: Path, row: Row, seed: int, top1: float, epochs: dict | None = None, **summary) -> Path:
+def make_run(
+    folder: Path, row: Row, seed: int, top1: float, epochs: dict | None = None, machine: str = "a laptop", **summary
+) -> Path:
     """Write the folder of a finished run of a row, and return it.
 
     Args:
@@ -33,6 +35,7 @@ def make_run(folder: Path, row: Row, seed: int, top1: float, epochs: dict | None
         seed: with which seed.
         top1: on the test part.
         epochs: columns of metrics.csv; by default two epochs of ten CPU-seconds.
+        machine: the processor.
         summary: what else summary.json has.
     """
     planned = PlannedRun(row, seed)
@@ -47,6 +50,7 @@ def make_run(folder: Path, row: Row, seed: int, top1: float, epochs: dict | None
     }
     result = {"parameters": 100, "macs": 2_000_000, "test_top1": top1, "seconds": 25.0, "cpu_seconds": 20.0}
     epochs = epochs or {"epoch": [1, 2], "val_top1": [top1 / 2, top1], "seconds": [12, 13], "cpu_seconds": [10, 10]}
+    (run / "environment.json").write_text(json.dumps({"processor": machine}), encoding="utf-8")
     (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
     pandas.DataFrame(epochs).to_csv(run / "metrics.csv", index=False)
     (run / "summary.json").write_text(json.dumps({**result, "device": "cpu", **summary}), encoding="utf-8")

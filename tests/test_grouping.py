@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_runs import make_row, make_run, make_runs
 
 from lambdalab.errors import UserError
-from lambdalab.grouping import chosen, differing, grouped, mean_sd
+from lambdalab.grouping import chosen, differing, grouped, machines, mean_sd
 from lambdalab.runs import read_runs
 
 CONV, LAMBDA = make_row("conv"), make_row("lambda_7", "lambda_resnet11_tiny", options={"scope": 7})
@@ -55,6 +55,23 @@ def test_a_pattern_without_a_finished_run_is_refused(runs, patterns, named):
 def test_no_run_at_all_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no run has finished yet"):
         chosen(read_runs(tmp_path), ["*"])
+
+
+def test_a_groups_machine_is_its_processor_or_its_gpu(tmp_path):
+    make_runs(tmp_path, [(CONV, [0.8])], machine="one")
+    make_run(tmp_path, CONV, 1, 0.9, machine="two")
+    make_run(tmp_path, LAMBDA, 0, 0.6, machine="one")
+    on_a_gpu = make_run(tmp_path, make_row("gpu"), 0, 0.6, device="cuda")
+    (on_a_gpu / "environment.json").write_text(json.dumps({"processor": "one", "gpu": "a GPU"}), encoding="utf-8")
+    (make_run(tmp_path, WIDE, 0, 0.5) / "environment.json").unlink()
+    found = machines(grouped(read_runs(tmp_path)))
+    assert found.to_dict() == {"conv": "one and two", "gpu": "a GPU", "lambda_23": "unnamed", "lambda_7": "one"}
+
+
+def test_without_any_named_machine_all_are_unnamed(tmp_path):
+    (make_run(tmp_path, CONV, 0, 0.5) / "environment.json").unlink()
+    runs = grouped(chosen(read_runs(tmp_path), ["*"]))
+    assert "machine" not in runs and machines(runs).to_dict() == {"conv": "unnamed"}
 
 
 def test_groups_by_a_setting(runs):
