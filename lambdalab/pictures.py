@@ -171,6 +171,9 @@ def through_jpeg(images: Tensor, quality: int) -> Tensor:
         images: bytes (N, 3, H, W).
         quality: 1 to 95, the encoder's; its tables and rounding are those of the JPEG library that Pillow was built
             with, so that another machine's pixels may differ by a level or two.
+
+    Returns:
+        Bytes of the same shape.
     """
     from PIL import Image
     from tqdm import tqdm

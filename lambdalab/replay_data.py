@@ -71,19 +71,17 @@ def load_replay_data(source: Source, root: Path, say: Callable[[str], None] = pr
         )
     data = load_data(source.dataset, data_dir=folder, size=source.size)
     config = {key: value for key, value in data.config.items() if key != "data_dir"}
-    true = data.test
+    stored = data if source.jpeg is None else _through_jpeg(data, source.jpeg)
+    config |= {"name": source.label, "dataset": source.dataset, "jpeg": source.jpeg, "pixels": checksum(stored)}
+    stored = replace(stored, name=source.label, config=config)
     if source.jpeg is not None:
-        data = _through_jpeg(data, source.jpeg)
-    config |= {"name": source.label, "dataset": source.dataset, "jpeg": source.jpeg, "pixels": checksum(data)}
-    data = replace(data, name=source.label, config=config)
-    if source.jpeg is not None:
-        return ReplayData(data, folder, true, data.test)
+        return ReplayData(stored, folder, lossless=data.test, stored=stored.test)
     if source.lossless is None:
-        return ReplayData(data, folder)
+        return ReplayData(stored, folder)
     if not (root / source.lossless).is_dir():
         say(f"no {root / source.lossless}: results will not say how good they are on lossless pictures")
-        return ReplayData(data, folder)
-    return ReplayData(data, folder, *_twins(data, Path(folder), root / source.lossless, source.size))
+        return ReplayData(stored, folder)
+    return ReplayData(stored, folder, *_twins(stored, Path(folder), root / source.lossless, source.size))
 
 
 def _through_jpeg(data: ImageData, quality: int) -> ImageData:

@@ -155,7 +155,10 @@ class Run:
     def _read_json(self, name: str) -> dict:
         path = self.folder / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}, no table")
+            return content
         except FileNotFoundError:
             raise UserError(f"{self.folder} has no {name}; it is no run, or it has not finished") from None
         except ValueError as error:

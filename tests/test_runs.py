@@ -85,10 +85,21 @@ def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
     assert list(read_runs(tmp_path / "runs")["run"]) == ["seed1"]
 
 
+@pytest.mark.parametrize("name", ["environment", "summary"])
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_table_of_runs_names_the_damaged_file(runs, tmp_path, name, text):
+    shutil.copytree(runs, tmp_path / "runs")
+    (tmp_path / "runs" / "seed0" / f"{name}.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"seed0/{name}\.json is damaged") as caught:
+        read_runs(tmp_path / "runs")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
         (lambda run: (run.folder / "config.json").write_text("{"), "config.json is damaged"),
+        (lambda run: (run.folder / "config.json").write_text("[]"), "config.json is damaged"),
         (lambda run: run.best.unlink(), "no checkpoint"),
         (lambda run: run.best.write_bytes(b"x" * 99), "damaged"),
         (lambda run: (run.folder / "config.json").unlink(), "has no config.json"),
