@@ -93,7 +93,7 @@ def check_cpu(cpuinfo: Path) -> str:
     import torch
 
     from lambdalab import compiled
-    from lambdalab.runs import processor
+    from lambdalab.environment import processor
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = torch.get_num_threads()

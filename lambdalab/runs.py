@@ -6,28 +6,31 @@ that was best on the validation part). Every file is replaced as a whole, so a k
 """
 
 import json
-import platform
 import re
-import subprocess
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
-from functools import lru_cache
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from lambdalab import compiled
 from lambdalab.checkpoints import load_checkpoint
 from lambdalab.data import ImageData, load_data
+from lambdalab.environment import environment
 from lambdalab.errors import UserError
 from lambdalab.files import atomic_write, write_json
 from lambdalab.inputs import InputFormat
 from lambdalab.models import CONFIGS, ModelConfig, ResNet
-from lambdalab.paths import checkout
-from lambdalab.processes import count_processes
 from lambdalab.recipe import TrainConfig
 
 # The columns of metrics.csv that differ from one run to its repetition.
 TIMES = ["seconds", "cpu_seconds", "images_per_second"]
+
+# What a file of a run has at the least.
+NEEDED = {
+    "config.json": {"model", "data", "train"},
+    "summary.json": {"parameters", "test_top1", "seconds", "device"},
+    "metrics.csv": {"epoch", "seconds"},
+}
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class Run:
     @property
     def config(self) -> dict:
         """The model's, the data's and the recipe's configuration."""
-        return self._read_json("config.json")
+        return self._read("config.json", _table)
 
     @property
     def summary(self) -> dict:
         """The result, once the run has finished."""
-        return self._read_json("summary.json")
+        return self._read("summary.json", _table)
 
     @property
     def finished(self) -> bool:
@@ -66,16 +69,13 @@ class Run:
         """The epochs as a pandas table."""
         import pandas
 
-        path = self.folder / "metrics.csv"
-        if not path.is_file():
-            raise UserError(f"{self.folder} has no metrics.csv; it is no run, or its first epoch has not ended")
-        return pandas.read_csv(path)
+        return self._read("metrics.csv", lambda text: pandas.read_csv(StringIO(text)))
 
     @property
     def machine(self) -> str | None:
         """Of a finished run, the GPU or the processor that trained it; None if it is not named."""
         there = (self.folder / "environment.json").is_file()
-        environment = self._read_json("environment.json") if there else {}
+        environment = self._read("environment.json", _table) if there else {}
         return environment.get("gpu" if self.summary.get("device") == "cuda" else "processor")
 
     def write_config(self, config: dict) -> None:
@@ -152,17 +152,25 @@ class Run:
         mean, std = config["mean"], config["std"]
         return InputFormat(len(mean), (side, side), tuple(mean), tuple(std))
 
-    def _read_json(self, name: str) -> dict:
+    def _read(self, name: str, parse: Callable[[str], Any]) -> Any:
         path = self.folder / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError(f"it holds a {type(content).__name__}, no table")
+            content = parse(path.read_text(encoding="utf-8"))
+            if missing := sorted(NEEDED.get(name, set()) - set(content)):
+                raise ValueError(f"it has no {', '.join(missing)}")
             return content
         except FileNotFoundError:
-            raise UserError(f"{self.folder} has no {name}; it is no run, or it has not finished") from None
+            raise UserError(f"{self.folder} has no {name}; it is no run, or it has not come so far") from None
         except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); delete it, or put back a good copy") from None
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} is damaged ({reason}); delete it, or put back a good copy") from None
+
+
+def _table(text: str) -> dict:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, no table")
+    return content
 
 
 def read_runs(folder: Path):
@@ -196,44 +204,6 @@ def _with_defaults(config: dict) -> dict:
     if named := CONFIGS.get(config.get("model", {}).get("name")):
         known["model"] = asdict(named)  # the community code's networks have defaults of their own
     return {part: {**known.get(part, {}), **options} for part, options in config.items()}
-
-
-def environment() -> dict:
-    """Return what a result may depend on: versions, processor or GPU, threads, the compiled kernel, the commit."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "processes": count_processes(),
-        "cuda": torch.version.cuda if gpu else None,
-        "gpu": gpu,
-        "compiled": compiled.runs(torch.float32),
-        "commit": _commit(checkout()),
-    }
-
-
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name; ``cpuinfo`` is where Linux keeps it."""
-    named = re.search(r"(?m)^model name\s*:\s*(.+)$", cpuinfo.read_text()) if cpuinfo.is_file() else None
-    return named[1] if named else platform.processor() or platform.machine()
-
-
-@lru_cache
-def _commit(folder: Path | None) -> str | None:
-    """Return a checkout's commit when it is first asked for: later ones are not the code that this process runs.
-
-    A wheel has none, though it may lie inside another project's repository.
-    """
-    if folder is None:
-        return None
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _refuse_difference(old: dict, new: dict, folder: Path) -> None:

@@ -2,19 +2,13 @@
 
 import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
-import torch
 
 from lambdalab import Run, TrainConfig, evaluate, load_data, read_runs
-from lambdalab import runs as runs_of_the_library
 from lambdalab.errors import UserError
 from lambdalab.experiment import Experiment, parse_duration
 from lambdalab.inputs import InputFormat
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -53,45 +47,36 @@ def test_pictures_and_their_scale_come_back(runs, tmp_path):
         replay.load_data()
 
 
-def test_environment_says_what_it_ran_on(runs):
-    environment = (runs / "seed0" / "environment.json").read_text()
-    assert torch.__version__ in environment and str(ROOT) not in environment
-    assert json.loads(environment)["processor"] == runs_of_the_library.processor() != ""
-
-
-def test_commit_is_the_checkouts_and_a_wheels_is_unknown(monkeypatch):
-    git = ["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"]
-    here = subprocess.run(git, capture_output=True, text=True)
-    if here.returncode == 0:
-        assert runs_of_the_library.environment()["commit"].removesuffix("-dirty") == here.stdout.strip()
-    monkeypatch.setattr(runs_of_the_library, "checkout", lambda: None)
-    assert runs_of_the_library.environment()["commit"] is None
-
-
-def test_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
-    git = ["git", "-C", tmp_path, "-c", "user.name=n", "-c", "user.email=e"]
-    commit = [*git, "commit", "--quiet", "--allow-empty", "--message=m"]
-    subprocess.run([*git, "init", "--quiet"], check=True)
-    subprocess.run(commit, check=True)
-    monkeypatch.setattr(runs_of_the_library, "checkout", lambda: tmp_path)
-    first = runs_of_the_library.environment()["commit"]
-    subprocess.run([*commit, "--amend", "--message=another"], check=True)
-    assert first and runs_of_the_library.environment()["commit"] == first
-
-
 def test_table_leaves_out_what_has_not_finished(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "runs" / "seed0" / "summary.json").unlink()
     assert list(read_runs(tmp_path / "runs")["run"]) == ["seed1"]
 
 
-@pytest.mark.parametrize("name", ["environment", "summary"])
-@pytest.mark.parametrize("text", ["{", "[]", ""])
+@pytest.mark.parametrize("name", ["environment", "config", "summary"])
+@pytest.mark.parametrize("text", ["{", "[]", "", "\0\N{BYTE ORDER MARK}"])
 def test_a_table_of_runs_names_the_damaged_file(runs, tmp_path, name, text):
     shutil.copytree(runs, tmp_path / "runs")
     (tmp_path / "runs" / "seed0" / f"{name}.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=rf"seed0/{name}\.json is damaged") as caught:
         read_runs(tmp_path / "runs")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "needed"), [("config", "data"), ("summary", "device"), ("summary", "test_top1")])
+def test_a_file_that_lacks_what_tables_need_is_damaged(runs, tmp_path, name, needed):
+    shutil.copytree(runs, tmp_path / "runs")
+    path = tmp_path / "runs" / "seed1" / f"{name}.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != needed}))
+    with pytest.raises(UserError, match=rf"seed1/{name}\.json is damaged \(it has no {needed}\)"):
+        read_runs(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("content", [b"", b"epoch\n1\n", b"epoch,seconds\n1,2,3\n4,5,6,7\n", b"\xff\xfe,seconds"])
+def test_damaged_epochs_are_named_in_one_line(tmp_path, content):
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"metrics\.csv is damaged \(.+\); delete it") as caught:
+        _ = Run(tmp_path).metrics
     assert "\n" not in str(caught.value)
 
 
