@@ -51,6 +51,16 @@ def test_what_jpeg_costs_those_who_learn_from_it_is_told_in_pairs(tmp_path):
     assert "networks compared: 1" in said and "laptop_lambda_q75 −" not in said
 
 
+def test_the_queues_other_pictures_are_compared_apart(tmp_path):
+    rows = {row.name: row for row in read_queue(ROOT / "configs" / "replays.yaml")}
+    results = [("laptop_conv", [0.5]), ("laptop_conv_32", [0.60, 0.62, 0.60]), ("laptop_lambda_32", [0.70, 0.71, 0.72])]
+    make_runs(tmp_path / "runs", [(rows[name], top1) for name, top1 in results])
+    said = outputs(run_notebook(NOTEBOOK, {"runs": ["*"], "folder": str(tmp_path / "runs")}, tmp_path))
+    assert "rows compared: 0" in said and "rows compared on other pictures: 1" in said
+    assert "CIFAR-10, JPEG q75:\n  laptop_lambda_32 − laptop_conv_32: +10.33 (n = 3, " in said
+    assert "): better" in said
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
