@@ -149,7 +149,7 @@ def test_a_run_begun_before_an_option_came_goes_on(experiment, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18_original"])
 def test_an_options_default_is_the_networks_own(name, tmp_path):
-    config = {"model": asdict(model_config(name)), "train": asdict(CONFIG)}
+    config = {"model": asdict(model_config(name)), "data": {"name": "any"}, "train": asdict(CONFIG)}
     before = {option: value for option, value in config["model"].items() if option != "init"}
     Run(tmp_path).write_config({**config, "model": before})
     Run(tmp_path).write_config(config)
