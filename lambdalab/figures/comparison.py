@@ -85,7 +85,7 @@ def plot_pareto(table, costs: list[str], metric: str = "test_top1", highlight: l
             style |= {"label": name} if name in styles else {"zorder": 1}
             ax.errorbar(row[cost], row["mean"], yerr=None if row["sd"] != row["sd"] else row["sd"], **style)
         if len(styles) < len(table):
-            ax.plot([], [], "o", color=OTHERS, label="others")
+            ax.errorbar([], [], fmt="o", color=OTHERS, label="others")
         better = table["mean"] if shown.higher_is_better else -table["mean"]
         front = table[pareto_front(table[cost], better)].sort_values(cost)
         ax.plot(front[cost], front["mean"], color="black", linewidth=1, linestyle=":", zorder=0, label="front")
