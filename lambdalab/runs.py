@@ -25,7 +25,7 @@ from lambdalab.recipe import TrainConfig
 # The columns of metrics.csv that differ from one run to its repetition.
 TIMES = ["seconds", "cpu_seconds", "images_per_second"]
 
-# What a file of a run has at the least.
+# Without these a file of a run is damaged: tables and figures rely on them.
 NEEDED = {
     "config.json": {"model", "data", "train"},
     "summary.json": {"parameters", "test_top1", "seconds", "device"},
@@ -35,7 +35,7 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder. Reading what is not there yet raises UserError."""
+    """A run's folder. Reading what is not there yet, or is damaged, raises UserError."""
 
     folder: Path
 
@@ -160,7 +160,7 @@ class Run:
                 raise ValueError(f"it has no {', '.join(missing)}")
             return content
         except FileNotFoundError:
-            raise UserError(f"{self.folder} has no {name}; it is no run, or it has not come so far") from None
+            raise UserError(f"{self.folder} has no {name}; it is no run, or it has not got that far") from None
         except ValueError as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{path} is damaged ({reason}); delete it, or put back a good copy") from None
@@ -178,6 +178,9 @@ def read_runs(folder: Path):
 
     ``row`` is the run's folder without its seed, ``machine`` the GPU or the processor that trained it. An option that
     the kit did not have yet has its default: it was added so that the default means what was done before.
+
+    Raises:
+        UserError: a run whose files are damaged, or lack what the table needs (``NEEDED``).
     """
     import pandas
 

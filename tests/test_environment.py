@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import torch
 
-from conftest import ROOT
 from lambdalab import environment
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_environment_says_what_it_ran_on():
